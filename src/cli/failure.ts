@@ -1,0 +1,79 @@
+/** Says to a person why something failed. */
+import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
+
+/** Why one file failed, for the report. */
+export interface Failure {
+  code: ProblemCode | 'exists' | 'file_system' | 'refused' | 'unusable_input';
+  /** A sentence without its full stop. */
+  reason: string;
+}
+
+/** A file that must not be written over, or a target that makes no sense. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly code: 'exists' | 'refused';
+
+  constructor(code: 'exists' | 'refused', reason: string) {
+    super(reason);
+    this.code = code;
+  }
+}
+
+/** The limits are the service's; whoever trusts their own files may raise them. */
+const LIMIT_VARIABLES: Partial<Record<ProblemCode, string>> = {
+  upload_too_large: 'MAX_CONVERT_SIZE_MB',
+  image_too_large: 'MAX_IMAGE_MEGAPIXELS',
+  too_many_frames: 'MAX_FRAMES',
+  processing_timeout: 'PROCESSING_TIMEOUT',
+  memory_exceeded: 'MAX_CHILD_MEMORY_MB',
+};
+
+/** The environment variables that bear on the command line. */
+export const VARIABLES_OF_LIMITS: readonly string[] = Object.values(LIMIT_VARIABLES);
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof Refusal) return { code: error.code, reason: error.message };
+  if (error instanceof Problem) return { code: error.code, reason: problemReason(error) };
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return { code: 'storage_full', reason: fileSystemReason(error) };
+  if (code !== undefined && code in REASONS) return { code: 'file_system', reason: fileSystemReason(error) };
+  return { code: 'internal', reason: `${PROBLEMS.internal.title}: ${(error as Error)?.message ?? error}` };
+}
+
+function problemReason({ code, title, detail, extra, cause }: Problem): string {
+  const parts = [detail === undefined ? title : `${title}: ${detail}`];
+  // Here the person is the operator: what the server would only log is theirs to read.
+  if (code === 'internal' && cause !== undefined) parts.push(String((cause as Error).message ?? cause));
+  if (extra?.preview_available === true && !detail?.includes('preview')) {
+    parts.push('its embedded preview can be had with --preview embedded');
+  }
+  const variable = LIMIT_VARIABLES[code];
+  if (variable) parts.push(`the limit is set by ${variable}`);
+  return parts.map((part) => part.trim().replace(/\.$/, '')).join('; ');
+}
+
+const REASONS: Record<string, string> = {
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of its path is no folder',
+  EACCES: 'permission denied',
+  EPERM: 'not permitted',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space is left on the disk',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file is too large for the file system',
+  ENAMETOOLONG: 'the name is too long for the file system',
+  ELOOP: 'its links lead in a circle',
+  EISDIR: 'a folder has this name',
+  EEXIST: 'a file of this name exists',
+  EMFILE: 'too many files are open',
+  EIO: 'the disk cannot be read or written',
+  EINVAL: 'the file system does not take this name',
+  EILSEQ: 'the file system does not take this name',
+};
+
+/** What went wrong on the file system, for people. */
+export function fileSystemReason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return (code !== undefined && REASONS[code]) || message;
+}

@@ -1,0 +1,77 @@
+/**
+ * A pool's child: loads a task module, then runs one task after another as the parent sends them. It trusts no
+ * source: it may be killed at any moment, and cleaning up after it is the parent's matter.
+ *
+ * Arguments: the task module's URL, the parent's process id. Started in a process group of its own.
+ */
+import { writeFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
+import { Worker } from 'node:worker_threads';
+import { Problem } from '../../problem.ts';
+import type { ChildMessage, RunMessage, TaskTable } from './protocol.ts';
+
+const [, , taskModule, parentPid] = process.argv;
+const MAX_CAUSE_CHARS = 4_000;
+/** Above this the heap is collected between two tasks: buffers that wait for the collector count as resident. */
+const COLLECT_ABOVE_BYTES = 250 * 1024 * 1024;
+
+process.on('disconnect', endGroup);
+// A service manager signals the whole control group; the parent alone decides when a task is given up.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
+
+if (process.platform === 'linux') {
+  // The kernel, short of memory, should take a decoder and not the server.
+  writeFileSync('/proc/self/oom_score_adj', '600');
+  // No image content in a core file.
+  writeFileSync('/proc/self/coredump_filter', '0');
+}
+
+// 'disconnect' is not heard while this thread is inside a decoder, so a thread watches for the parent's death
+// too. Source text instead of a file: a thread this small starts without the TypeScript loader.
+new Worker(
+  `const parent = ${Number(parentPid)};
+   setInterval(() => { if (process.ppid !== parent) process.kill(-process.pid, 'SIGKILL'); }, 500);`,
+  { eval: true, resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 1 } },
+).unref();
+
+const { tasks, warmUp }: { tasks: TaskTable; warmUp?: () => Promise<void> } = await import(taskModule ?? '');
+await warmUp?.();
+
+process.on('message', async (message: RunMessage) => {
+  await runTask(message);
+  if (process.memoryUsage.rss() > COLLECT_ABOVE_BYTES) globalThis.gc?.();
+  send({ type: 'idle', id: message.id });
+});
+send({ type: 'ready' });
+// Node writes the cache when a process ends by itself, which a child never does.
+setImmediate(flushCompileCache);
+
+async function runTask({ id, kind, input }: RunMessage): Promise<void> {
+  send({ type: 'started', id });
+  try {
+    const task = tasks[kind];
+    if (!task) throw new Error(`no task is called ${kind}`);
+    const value = await task(input, (event) => send({ type: 'event', id, event }));
+    send({ type: 'done', id, value });
+  } catch (error) {
+    const problem = Problem.from(error);
+    const cause = describe(problem.cause);
+    send({ type: 'failed', id, problem: problem.serialize(), ...(cause !== undefined && { cause }) });
+  }
+}
+
+function describe(cause: unknown): string | undefined {
+  if (cause === undefined) return undefined;
+  const text = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  return text.slice(0, MAX_CAUSE_CHARS);
+}
+
+function send(message: ChildMessage): void {
+  // The only way to fail is that the parent has gone; 'disconnect' follows.
+  if (process.connected) process.send?.(message, () => {});
+}
+
+function endGroup(): never {
+  process.kill(-process.pid, 'SIGKILL');
+  process.exit(1);
+}

@@ -1,0 +1,172 @@
+/**
+ * Lays primitives on libvips through sharp. One sharp instance runs its operations in an order of its own
+ * (extract, flatten, scale, turn, extract, extend), so the list is cut into stages that agree with that order; between
+ * two stages the pixels lie in memory. The common plans (upright, resize, crop to cover) are one stage and stream.
+ */
+import type { Sharp } from 'sharp';
+import type { Orientation } from '../types.ts';
+import { type Primitive, type Size, sizeAfter } from './primitive.ts';
+
+/** sharp's own order. A stage takes primitives of non-decreasing rank. */
+const RANK: Record<Primitive['do'], number> = {
+  extract: 0, // 4 after a scale
+  scale: 2,
+  smartcrop: 2,
+  orient: 3,
+  extend: 5,
+  rotate: 6,
+  flatten: 1,
+  grayscale: 1,
+};
+
+/**
+ * Moves a leading `orient` behind the extract and scale that follow it, mapping their geometry: the scale then sees the
+ * file's own rows, so that JPEG shrink-on-load works and only the small picture is turned.
+ */
+export function delayOrient(primitives: Primitive[], stored: Size): Primitive[] {
+  const [first, ...rest] = primitives;
+  if (first?.do !== 'orient') return primitives;
+  const moved: Primitive[] = [];
+  let size = stored; // in stored (unturned) coordinates
+  let scaled = false;
+  let next = rest[0];
+  while (next) {
+    if (next.do === 'extract' && !scaled) {
+      const area = unturn(next, size, first.orientation);
+      moved.push({ do: 'extract', ...area });
+      size = area;
+    } else if (next.do === 'scale' && !scaled) {
+      const swap = first.orientation >= 5;
+      size = { width: swap ? next.height : next.width, height: swap ? next.width : next.height };
+      moved.push({ do: 'scale', ...size });
+      scaled = true;
+    } else break;
+    rest.shift();
+    next = rest[0];
+  }
+  return [...moved, first, ...rest];
+}
+
+type Area = { left: number; top: number } & Size;
+
+/** An area of the upright picture, in the coordinates of the stored one of size `stored`. */
+function unturn(area: Area, stored: Size, orientation: Orientation): Area {
+  const swap = orientation >= 5;
+  const upright = swap ? { width: stored.height, height: stored.width } : stored;
+  const fromRight = upright.width - area.left - area.width;
+  const fromBottom = upright.height - area.top - area.height;
+  const { left, top, width, height } = area;
+  switch (orientation) {
+    case 1:
+      return { left, top, width, height };
+    case 2:
+      return { left: fromRight, top, width, height };
+    case 3:
+      return { left: fromRight, top: fromBottom, width, height };
+    case 4:
+      return { left, top: fromBottom, width, height };
+    case 5:
+      return { left: top, top: left, width: height, height: width };
+    case 6:
+      return { left: top, top: fromRight, width: height, height: width };
+    case 7:
+      return { left: fromBottom, top: fromRight, width: height, height: width };
+    case 8:
+      return { left: fromBottom, top: left, width: height, height: width };
+  }
+}
+
+/** Cuts a list of primitives where sharp's order would be broken. */
+export function stagesOf(primitives: Primitive[]): Primitive[][] {
+  const stages: Primitive[][] = [];
+  let stage: Primitive[] = [];
+  let reached = -1;
+  let scaled = false;
+  for (const primitive of primitives) {
+    let rank = RANK[primitive.do];
+    const colour = primitive.do === 'flatten' || primitive.do === 'grayscale';
+    if (primitive.do === 'extract' && scaled) rank = 4;
+    // Flatten and grayscale commute with everything but what adds a background.
+    const fits = colour
+      ? reached < RANK.extend && !stage.some((p) => p.do === primitive.do || p.do === 'grayscale')
+      : rank > reached || (rank === reached && rank === 0 && stage.length === 0);
+    if (!fits) {
+      stages.push(stage);
+      stage = [];
+      reached = -1;
+      scaled = false;
+      if (primitive.do === 'extract') rank = 0;
+    }
+    stage.push(primitive);
+    if (!colour) reached = rank;
+    if (primitive.do === 'scale') scaled = true;
+  }
+  if (stage.length > 0) stages.push(stage);
+  return stages;
+}
+
+/** Adds one stage's primitives to a pipeline. */
+export function applyStage(image: Sharp, stage: Primitive[]): Sharp {
+  for (const p of stage) {
+    switch (p.do) {
+      case 'extract':
+        image = image.extract({ left: p.left, top: p.top, width: p.width, height: p.height });
+        break;
+      case 'scale':
+        image = image.resize(p.width, p.height, { fit: 'fill' });
+        break;
+      case 'smartcrop':
+        image = image.resize(p.width, p.height, { fit: 'cover', position: p.strategy });
+        break;
+      case 'extend':
+        image = image.extend({
+          left: p.left,
+          top: p.top,
+          right: p.right,
+          bottom: p.bottom,
+          background: p.background,
+        });
+        break;
+      case 'orient':
+        image = turn(image, p.orientation);
+        break;
+      case 'rotate':
+        image = image.rotate(p.angle, { background: p.background });
+        break;
+      case 'flatten':
+        image = image.flatten({ background: p.background });
+        break;
+      case 'grayscale':
+        image = image.grayscale();
+        break;
+    }
+  }
+  return image;
+}
+
+/** EXIF 2.32, tag 274, as sharp's fixed order has it: mirror first, then turn clockwise. */
+function turn(image: Sharp, orientation: Orientation): Sharp {
+  switch (orientation) {
+    case 1:
+      return image;
+    case 2:
+      return image.flop();
+    case 3:
+      return image.rotate(180);
+    case 4:
+      return image.flip();
+    case 5:
+      return image.flop().rotate(270);
+    case 6:
+      return image.rotate(90);
+    case 7:
+      return image.flop().rotate(90);
+    case 8:
+      return image.rotate(270);
+  }
+}
+
+/** The size after each of `primitives`, from `size`. */
+export function sizeOf(primitives: Primitive[], size: Size): Size {
+  return primitives.reduce((at, primitive) => sizeAfter(primitive, at), size);
+}

@@ -1,0 +1,163 @@
+/** Binds an operation table to handlers: one Fastify route an operation, validated by its schemas. */
+import type { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { Operation, Scope } from '../contract/operation.ts';
+import type { NormalPlan } from '../contract/plan.ts';
+import { planFromQuery } from '../contract/plan-codec.ts';
+import { Problem } from '../problem.ts';
+import { allowBody } from './early-answer.ts';
+import type { Exchanges } from './exchange.ts';
+import { IMAGE_CSP } from './headers.ts';
+import { parseFields, parseQuery, queryPairs } from './query.ts';
+
+const DEFAULT_JSON_BYTES = 1024 * 1024;
+
+type Output<S> = S extends z.ZodType ? z.output<S> : undefined;
+type Member<O, K extends string> = O extends Record<K, infer V> ? V : undefined;
+
+/** One request to one operation: validated input, and what its work needs to hold to. */
+export interface Call<O extends Operation = Operation> {
+  params: Output<Member<O, 'params'>>;
+  query: Output<Member<O, 'query'>>;
+  plan: O extends { plan: true } ? NormalPlan : undefined;
+  /** The parsed JSON body; a streamed body is still to be read, from `request.raw`. */
+  body: Output<Member<Member<O, 'body'>, 'schema'>>;
+  request: FastifyRequest;
+  /** Aborts with a Problem when the client goes away or the server ends its patience. */
+  signal: AbortSignal;
+  /** Released when the answer is out or the connection is gone. */
+  resources: AsyncDisposableStack;
+}
+
+type Body<R> = R extends { schema: infer S extends z.ZodType }
+  ? { json: z.output<S> }
+  : R extends { content: readonly (infer M extends string)[] }
+    ? { type: M | `${M};${string}`; body: Readable | Buffer | string }
+    : unknown;
+
+/** One of the answers that the table allows for an operation. */
+export type Answer<O extends Operation> = {
+  [S in keyof O['responses'] & number]: {
+    status: S;
+    headers?: Record<string, string | number>;
+  } & Body<O['responses'][S]>;
+}[keyof O['responses'] & number];
+
+export type Handler<O extends Operation> = (call: Call<O>) => Answer<O> | Promise<Answer<O>>;
+
+/** For an operation whose route a plugin brings with it. */
+export interface Mounted {
+  mount: (app: FastifyInstance) => Promise<void>;
+}
+
+export type Handlers<T extends Record<string, Operation>> = {
+  readonly [Id in keyof T]: Handler<T[Id]> | Mounted;
+};
+
+/** @throws Problem `unauthorized` or `forbidden`. */
+export type Authorize = (request: FastifyRequest, scopes: readonly Scope[]) => Promise<void>;
+
+export interface BindOptions {
+  exchanges: Exchanges;
+  /** Needed as soon as the table has an operation with scopes. */
+  authorize?: Authorize;
+}
+
+/** @throws Error where the table and the handlers do not name the same operations, or a check of tokens is missing. */
+export function bindOperations<T extends Record<string, Operation>>(
+  app: FastifyInstance,
+  table: T,
+  handlers: Handlers<T>,
+  options: BindOptions,
+): void {
+  const orphans = Object.keys(handlers).filter((id) => !(id in table));
+  if (orphans.length > 0) throw new Error(`handlers without an operation: ${orphans.join(', ')}`);
+  const missing = Object.keys(table).filter((id) => !(id in handlers));
+  if (missing.length > 0) throw new Error(`operations without a handler: ${missing.join(', ')}`);
+
+  for (const [id, operation] of Object.entries(table)) {
+    const handler = handlers[id]!;
+    if (operation.auth !== 'none' && !options.authorize) {
+      throw new Error(`operation ${id} needs a token, but nothing checks tokens`);
+    }
+    if ('mount' in handler) app.register(handler.mount);
+    else bindOperation(app, operation, handler as unknown as Handler<Operation>, options);
+  }
+}
+
+function bindOperation(
+  app: FastifyInstance,
+  operation: Operation,
+  handler: Handler<Operation>,
+  { exchanges, authorize }: BindOptions,
+): void {
+  const { body, auth } = operation;
+  app.register(async (scope) => {
+    if (body?.kind === 'stream') {
+      // The handler reads the raw stream; Fastify must neither consume nor buffer it.
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    }
+    scope.route({
+      method: operation.method,
+      url: operation.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      config: { whileDraining: operation.whileDraining === true },
+      bodyLimit: body?.kind === 'json' ? (body.maxBytes ?? DEFAULT_JSON_BYTES) : DEFAULT_JSON_BYTES,
+      onRequest: async (request) => {
+        if (auth !== 'none') await authorize!(request, auth.scopes);
+      },
+      preParsing: async (request, _reply, payload) => {
+        if (body?.kind !== 'stream') allowBody(request.raw);
+        return payload;
+      },
+      handler: async (request, reply) => {
+        const { signal, resources } = exchanges.of(request);
+        const input = readInput(operation, request);
+        try {
+          signal.throwIfAborted();
+          return send(reply, await handler({ ...input, request, signal, resources }));
+        } catch (error) {
+          // What fails because the work was called off has one cause: the calling off.
+          throw signal.aborted ? signal.reason : error;
+        }
+      },
+    });
+  });
+}
+
+function readInput(operation: Operation, request: FastifyRequest) {
+  const { params, query, body } = operation;
+  const pairs = queryPairs(request.raw.url ?? '/');
+  const named = new Set(Object.keys(query?.shape ?? {}));
+  return {
+    params: params && readParams(params, request.params),
+    query: query && parseQuery(query, operation.plan ? pairs.filter(([name]) => named.has(name)) : pairs),
+    plan: operation.plan && planFromQuery(pairs, { ignore: named }),
+    body: body?.kind === 'json' ? parseFields(body.schema, request.body, 'body') : undefined,
+  } as Pick<Call, 'params' | 'query' | 'plan' | 'body'>;
+}
+
+/** A path that cannot name anything names nothing. */
+function readParams(schema: z.ZodType, params: unknown): unknown {
+  const parsed = schema.safeParse(params);
+  if (!parsed.success) throw new Problem('not_found', { detail: 'Nothing has this address.' });
+  return parsed.data;
+}
+
+interface AnyAnswer {
+  status: number;
+  headers?: Record<string, string | number>;
+  json?: unknown;
+  type?: string;
+  body?: Readable | Buffer | string;
+}
+
+function send(reply: FastifyReply, answer: AnyAnswer): FastifyReply {
+  reply.code(answer.status);
+  if (answer.headers) reply.headers(answer.headers);
+  if (answer.json !== undefined) return reply.type('application/json').send(JSON.stringify(answer.json));
+  if (answer.body === undefined) return reply.send();
+  if (answer.type?.startsWith('image/')) reply.header('content-security-policy', IMAGE_CSP);
+  return reply.type(answer.type ?? 'application/octet-stream').send(answer.body);
+}

@@ -1,0 +1,55 @@
+/** The pages that explain the interface: /, /docs, /openapi.json, /problems/{code}. */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { OpenApiDocument } from '../../contract/openapi.ts';
+import type { OPERATIONS } from '../../contract/operations.ts';
+import type { Handler, Mounted } from '../bind.ts';
+import { problemTypeOf } from '../problems.ts';
+
+/**
+ * Everything comes from this server, so that the page works offline. Swagger UI styles elements inline; the plugin's own
+ * policy would also ask browsers for https, which a service on a home network does not have.
+ */
+const CSP = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "font-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+export const homeRoute: Handler<(typeof OPERATIONS)['home']> = () => ({
+  status: 303,
+  headers: { location: '/docs' },
+});
+
+export const problemRoute: Handler<(typeof OPERATIONS)['problem']> = ({ params }) => ({
+  status: 200,
+  headers: { 'cache-control': 'public, max-age=3600' },
+  json: problemTypeOf(params.code),
+});
+
+export function openApiRoute(document: OpenApiDocument): Handler<(typeof OPERATIONS)['openapi']> {
+  return () => ({ status: 200, headers: { 'cache-control': 'no-cache' }, json: document });
+}
+
+export function docsPage(document: OpenApiDocument): Mounted {
+  return {
+    async mount(app) {
+      await app.register(swagger, {
+        mode: 'static',
+        specification: { document: document as never },
+      });
+      await app.register(swaggerUi, {
+        routePrefix: '/docs',
+        staticCSP: CSP,
+        theme: { title: 'Tintype: HTTP interface' },
+        uiConfig: { deepLinking: true, docExpansion: 'list', validatorUrl: null },
+      });
+    },
+  };
+}

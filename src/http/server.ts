@@ -1,0 +1,205 @@
+/** The HTTP server: the operation table bound to its handlers, and what holds for every request. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import Fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { type Config, limitsFrom } from '../config.ts';
+import { openApiDocument } from '../contract/openapi.ts';
+import { OPERATIONS } from '../contract/operations.ts';
+import type { Pool } from '../engine/pool/pool.ts';
+import { Problem } from '../problem.ts';
+import { type Authorize, bindOperations, type Handlers } from './bind.ts';
+import { holdBody } from './early-answer.ts';
+import { type Exchange, Exchanges } from './exchange.ts';
+import { CrossOrigin, defaultHeaders } from './headers.ts';
+import { MethodTable } from './methods.ts';
+import type { Metrics } from './metrics.ts';
+import { answerClientError, sendProblem, toProblem } from './problems.ts';
+import { logRequest } from './request-log.ts';
+import { convertRoute } from './routes/convert.ts';
+import { docsPage, homeRoute, openApiRoute, problemRoute } from './routes/docs.ts';
+import { healthRoute, type ReadinessCheck, readyRoute } from './routes/health.ts';
+
+/** Request line and headers: a few kilobytes that any client sends at once. */
+const HEADERS_TIMEOUT_MS = 20_000;
+/** A whole request. Generous, for large files on slow lines: `receiveFile` watches that the body keeps moving. */
+const REQUEST_TIMEOUT_MS = 30 * 60_000;
+/** How often Node looks for requests that are too late. */
+const TIMEOUT_CHECK_MS = 5_000;
+/** Longer than the 60 s that reverse proxies keep idle connections: the proxy must be the one to close. */
+const KEEP_ALIVE_MS = 75_000;
+const MAX_CONNECTIONS = 2_000;
+const MAX_PARAM_CHARS = 4_096;
+/** After work was called off at shutdown: time for the answers that say so. */
+const FAREWELL_MS = 500;
+
+export interface ServerOptions {
+  config: Config;
+  pool: Pool;
+  logger: Logger;
+  version: string;
+  metrics: Metrics;
+  /** What `/ready` looks at, by name. */
+  checks: Readonly<Record<string, ReadinessCheck>>;
+  authorize?: Authorize;
+}
+
+export interface HttpServer {
+  app: FastifyInstance;
+  /** @returns the URL that it listens on */
+  listen(host: string, port: number): Promise<string>;
+  /**
+   * Stops accepting; `/ready` says `draining` on connections that are open still. Resolves when every running request
+   * has ended; after `graceMs` they are called off with `shutting_down`.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+/** @throws Error where the operation table and the handlers do not fit together. */
+export function buildServer(options: ServerOptions): HttpServer {
+  const { config, pool, logger, version, metrics, checks, authorize } = options;
+  let draining = false;
+  const exchanges = new Exchanges((error) => logger.error({ err: error }, 'cleaning up failed'));
+  const answering = new WeakMap<Socket, ServerResponse>();
+  const crossOrigin = new CrossOrigin(config.corsOrigins);
+  const methods = new MethodTable(Object.values(OPERATIONS));
+  const limits = limitsFrom(config, 'convert');
+
+  const app = Fastify({
+    // Fastify's own remarks, such as where it listens, would be said twice.
+    loggerInstance: logger.child({}, { level: logger.isLevelEnabled('warn') ? 'warn' : logger.level }) as never,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: requestId,
+    requestIdHeader: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    routerOptions: { maxParamLength: MAX_PARAM_CHARS },
+    frameworkErrors: (error, request, reply) => {
+      open(request, reply);
+      fail(error, request, reply);
+    },
+    clientErrorHandler: onClientError,
+  }) as unknown as FastifyInstance;
+  app.server.maxConnections = MAX_CONNECTIONS;
+  app.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    holdBody(request, response);
+    app.server.emit('request', request, response);
+  });
+
+  app.removeContentTypeParser('text/plain');
+  app.addHook('onRequest', async (request, reply) => {
+    open(request, reply);
+    if (request.is404) return noRoute(request, reply);
+    if (draining && !(request.routeOptions.config as { whileDraining?: boolean }).whileDraining) {
+      throw new Problem('shutting_down', { detail: 'The server is shutting down; another one may answer.' });
+    }
+  });
+  app.setErrorHandler(fail);
+  bindOperations(app, OPERATIONS, handlers(), { exchanges, ...(authorize && { authorize }) });
+
+  function handlers(): Handlers<typeof OPERATIONS> {
+    const document = openApiDocument(OPERATIONS, { version });
+    const { bare } = OPERATIONS.convert.body;
+    const queueLimit = config.convertQueueLimit;
+    return {
+      convert: convertRoute({ pool, limits, queueLimit, bare }),
+      health: healthRoute(version),
+      ready: readyRoute({ checks, isDraining: () => draining }),
+      metrics: async () => ({
+        status: 200,
+        type: metrics.contentType as 'text/plain',
+        body: await metrics.text(),
+      }),
+      home: homeRoute,
+      docs: docsPage(document),
+      openapi: openApiRoute(document),
+      problem: problemRoute,
+    };
+  }
+
+  /** First of all that happens to a request; a second call changes nothing. */
+  function open(request: FastifyRequest, reply: FastifyReply): Exchange {
+    const { raw } = request;
+    const { socket } = raw;
+    answering.set(socket, reply.raw);
+    reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
+    crossOrigin.apply(request, reply);
+    return exchanges.open(raw, reply.raw, (exchange) => {
+      const gone = !reply.raw.writableFinished;
+      if (gone) exchange.problemCode ??= 'cancelled';
+      const route = request.routeOptions?.url ?? '(none)';
+      const status = gone && !reply.raw.headersSent ? 499 : reply.raw.statusCode;
+      const line = { requestId: request.id, method: request.method, route, status, socket };
+      const ms = logRequest(logger, exchange, line);
+      metrics.observeRequest(request.method, route, status, exchange.problemCode, ms);
+      if (draining && exchanges.size === 0) setImmediate(() => app.server.closeAllConnections());
+    });
+  }
+
+  function noRoute(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const allowed = methods.allowed(request.raw.url ?? '/');
+    if (allowed.length === 0) throw new Problem('not_found', { detail: 'Nothing has this address.' });
+    reply.header('allow', allowed.join(', '));
+    if (request.method !== 'OPTIONS') {
+      throw new Problem('method_not_allowed', { detail: `This address takes ${allowed.join(', ')}.` });
+    }
+    crossOrigin.applyPreflight(request, reply, allowed);
+    return reply.code(204).send();
+  }
+
+  function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const problem = toProblem(error);
+    const exchange = exchanges.of(request);
+    exchange.problemCode = problem.code;
+    exchange.cause = problem.cause;
+    if (reply.raw.headersSent) reply.raw.destroy();
+    else sendProblem(problem, request, reply);
+  }
+
+  function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    const response = answering.get(socket);
+    const midAnswer = response?.headersSent && !response.writableFinished;
+    if (error.code === 'ECONNRESET' || !socket.writable || midAnswer) {
+      socket.destroy();
+      return;
+    }
+    const id = randomUUID();
+    const { code } = answerClientError(error, socket, id);
+    logger.info({ request_id: id, code, cause: error.code }, 'not a request');
+  }
+
+  return {
+    app,
+    async listen(host, port) {
+      await app.listen({ host, port });
+      const { address, family, port: actual } = app.server.address() as AddressInfo;
+      return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+    },
+    async close(graceMs) {
+      draining = true;
+      const closed = app.close();
+      if (exchanges.size === 0) app.server.closeAllConnections();
+      const graceOver = setTimeout(() => {
+        exchanges.abortAll(
+          new Problem('shutting_down', { detail: 'The server shut down before the work was done.' }),
+        );
+        farewell = setTimeout(() => app.server.closeAllConnections(), FAREWELL_MS);
+      }, graceMs);
+      let farewell: NodeJS.Timeout | undefined;
+      await closed;
+      clearTimeout(graceOver);
+      clearTimeout(farewell);
+      await exchanges.released();
+    },
+  };
+}
+
+/** The client's own id where it is sane, so that a trace can be followed through several services. */
+function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+}
