@@ -67,7 +67,7 @@ function installPackages() {
   if (run.status === 0) return;
   throw new Stop(
     `the packages could not be installed (npm ci ended with ${run.status ?? run.signal ?? run.error?.code}).
-${lastLines(`${run.stdout ?? ''}\n${run.stderr ?? ''}`, 12)}
+${firstLines(run, 12)}
 This step needs the npm registry once. Without a network: connect, or point npm at a mirror
 (npm config set registry URL), then run the same command again.`,
   );
@@ -90,7 +90,7 @@ function ensurePinnedNode() {
   if (pinnedNodeRuns(folder)) return;
   throw new Stop(
     `the pinned Node (package "node") could not be set up for ${platform} ${process.arch}.
-${lastLines(`${run.stdout ?? ''}\n${run.stderr ?? ''}`, 12)}`,
+${firstLines(run, 12)}`,
   );
 }
 
@@ -132,10 +132,14 @@ function npmEnv() {
   return { ...rest, npm_config_update_notifier: 'false' };
 }
 
-function lastLines(text, count) {
-  const lines = text.split('\n').filter((line) => line.trim() && !line.includes('complete log of this run'));
-  return lines
-    .slice(-count)
-    .map((line) => `  ${line.trimEnd()}`)
+/** npm tells the reason first, then its usage. */
+function firstLines({ stdout, stderr: errors }, count) {
+  const lines = `${errors ?? ''}\n${stdout ?? ''}`
+    .split('\n')
+    .map((line) => line.replace(/^npm error\s?/, '').trimEnd());
+  const told = lines.filter((line) => line && !/^npm warn|complete log of this run/.test(line));
+  return told
+    .slice(0, count)
+    .map((line) => `  ${line}`)
     .join('\n');
 }

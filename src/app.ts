@@ -114,13 +114,18 @@ function metadataCheck(): ReadinessCheck {
 }
 
 function logPoolEvent(logger: Logger, event: PoolEvent): void {
-  const { type, ...rest } = event;
-  if (type === 'sweep_failed') {
-    logger.warn({ err: rest }, 'leftovers of an earlier run could not be removed');
+  if (event.type === 'sweep_failed') {
+    logger.warn({ err: event.error, dir: event.dir }, event.type);
     return;
   }
-  const expected = type !== 'child_exited' || event.reason === 'retired';
-  logger[expected ? 'debug' : 'warn'](rest, type);
+  if (event.type !== 'child_exited') {
+    logger.debug(event, event.type);
+    return;
+  }
+  const { reason, ...exit } = event;
+  const why = reason instanceof Problem ? reason.code : reason;
+  const asked = why === 'retired' || why === 'cancelled' || why === 'shutting_down';
+  logger[asked ? 'debug' : 'warn']({ ...exit, reason: why }, event.type);
 }
 
 function listenProblem(cause: NodeJS.ErrnoException, { host, port }: Config): Problem {

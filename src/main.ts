@@ -4,7 +4,7 @@
  * signal n.
  */
 import { readFileSync } from 'node:fs';
-import { didYouMean, UsageError } from './cli/args.ts';
+import { didYouMean, HelpRequested, parseCommandLine, UsageError } from './cli/args.ts';
 import { type CommandContext, EXIT } from './cli/command.ts';
 import type { HelpTopic } from './cli/help.ts';
 import { printable } from './cli/text.ts';
@@ -63,7 +63,9 @@ async function main(args: string[]): Promise<number> {
     return stopStatus ?? status;
   } catch (error) {
     if (stopStatus !== undefined) return stopStatus;
-    return tell(error, args);
+    if (!(error instanceof HelpRequested)) return tell(error, args);
+    context.stdout.write(await helpPage(args[0] ?? 'serve', context.stdout.columns));
+    return EXIT.ok;
   }
 }
 
@@ -106,14 +108,12 @@ async function withEnvFile(context: CommandContext): Promise<CommandContext> {
   return { ...context, env: { ...readEnvFile('.env'), ...context.env } };
 }
 
-async function runServer(args: string[], { env, signal, stdout, stderr }: CommandContext): Promise<number> {
-  if (args.some((arg) => arg === '--help' || arg === '-h')) {
-    stdout.write(await helpPage('serve', stdout.columns));
-    return EXIT.ok;
-  }
-  if (args[0] !== undefined) {
+async function runServer(args: string[], { env, signal, stderr }: CommandContext): Promise<number> {
+  const { SERVE_OPTIONS } = await import('./cli/help.ts');
+  const [argument] = parseCommandLine(args, SERVE_OPTIONS).positionals;
+  if (argument !== undefined) {
     throw new UsageError(
-      `serve takes no arguments, got ${printable(args[0])}; it is configured by variables`,
+      `serve takes no arguments, got ${printable(argument)}; it is configured by environment variables`,
     );
   }
   const { configWarnings, loadConfig } = await import('./config.ts');

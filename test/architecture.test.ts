@@ -1,7 +1,7 @@
 /** The house's rules, as docs/architecture.md tells them, held over the text of the sources. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { cyclesOf, type Import, importsOf } from './support/imports.ts';
@@ -63,7 +63,10 @@ const PACKAGE_HOMES: Record<string, string> = {
 const CONTRACT_PACKAGES = new Set(['zod', 'node:crypto', 'node:util']);
 
 const MAX_LINES = 450;
-const CONSOLE_ROOMS = new Set(['cli', 'main']);
+/** Absolute paths of one machine. */
+const MACHINE = /(^|[\s"'`(=:])\/(work|root)\/|\.\.\/\.library/m;
+/** Who speaks to a person at a terminal; the others log, or throw a Problem. */
+const CONSOLE_ROOMS = new Set(['main', 'app', 'cli']);
 
 function roomOf(file: string): string {
   const [, first, ...rest] = file.split('/');
@@ -100,14 +103,15 @@ function complaints(files: ReadonlyMap<string, string>): string[] {
   ];
 }
 
-/** Tracked files, and new ones that are not ignored. */
+/** Tracked files, and new ones that are not ignored; without git, what lies in the project's own folders. */
 function repositoryFiles(): string[] {
-  const out = execFileSync('git', ['ls-files', '-z', '-c', '-o', '--exclude-standard'], { cwd: root });
+  const git = spawnSync('git', ['ls-files', '-z', '-c', '-o', '--exclude-standard'], { cwd: root });
+  const listed =
+    git.status === 0
+      ? git.stdout.toString().split('\0')
+      : globSync(['*.{json,md}', '{.ci,bin,bench,docs,scripts,src,test}/**/*.*'], { cwd: root });
   // The index may still name a file that was just removed.
-  return out
-    .toString()
-    .split('\0')
-    .filter((file) => file && existsSync(join(root, file)));
+  return listed.filter((file) => file && existsSync(join(root, file)));
 }
 
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
@@ -122,29 +126,46 @@ describe('the house', () => {
   });
 
   test('no file names the machine that it was written on', () => {
-    // Built from parts, since this file is searched too.
-    const forbidden = [`(^|[\\s"'\`(=:])/${'work'}/`, `\\.${'library'}\\b`, `/root/`].map(
-      (word) => new RegExp(word, 'm'),
-    );
     const textFiles = files.filter((file) => /\.(ts|mjs|js|json|md|ya?ml|sh|example)$|^\.ci\//.test(file));
-    const found = textFiles.filter(
-      (file) => forbidden.some((word) => word.test(read(file))) && file !== SELF,
-    );
+    const found = textFiles.filter((file) => MACHINE.test(read(file)));
     assert.deepEqual(found, []);
-  });
-
-  test('the lockfile names no registry but the public one', () => {
-    const hosts = [...read('package-lock.json').matchAll(/"resolved": "https?:\/\/([^/"]+)/g)].map(
-      (m) => m[1],
-    );
-    assert.deepEqual(new Set(hosts.filter((host) => host !== 'registry.npmjs.org')), new Set());
   });
 });
 
-const SELF = 'test/architecture.test.ts';
+describe('the lockfile', () => {
+  const packages = JSON.parse(read('package-lock.json')).packages as Record<
+    string,
+    { resolved?: string; optionalDependencies?: Record<string, string> }
+  >;
+
+  test('names no registry but the public one', () => {
+    const addresses = Object.values(packages).flatMap(({ resolved }) => resolved ?? []);
+    assert.deepEqual(
+      addresses.filter((url) => !url.startsWith('https://registry.npmjs.org/')),
+      [],
+    );
+  });
+
+  test('holds the optional packages of every platform, without which npm ci refuses to start', () => {
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter(
+        (name) => !packages[`${path}/node_modules/${name}`] && !packages[`node_modules/${name}`],
+      ),
+    );
+    assert.deepEqual(missing, []);
+  });
+});
 
 describe('the rules notice what they are for', () => {
   const complaintsOf = (files: Record<string, string>) => complaints(new Map(Object.entries(files)));
+  test('a path of one machine, not a folder or an address that looks like it', () => {
+    const [work, home] = ['work', 'root'].map((name) => `/${name}/x`);
+    for (const text of [`from '${work}'`, `cd ${home}`, ['..', '.library'].join('/')])
+      assert.match(text, MACHINE);
+    for (const text of ['https://example.com/work/', 'docs/work/a', 'root/'])
+      assert.doesNotMatch(text, MACHINE);
+  });
+
   const cases: [title: string, files: Record<string, string>, complaint: RegExp][] = [
     [
       'an import that points up',

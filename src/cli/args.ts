@@ -27,13 +27,21 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The option `help` was given: its page is wanted, whatever else the arguments say. */
+export class HelpRequested extends Error {
+  override readonly name = 'HelpRequested';
+}
+
 /** `; did you mean X?`, or nothing where no candidate is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const guess = nearest(word, candidates);
   return guess === undefined ? '' : `; did you mean ${guess}?`;
 }
 
-/** @throws UsageError for an unknown option, a missing value, or a value where none belongs. */
+/**
+ * @throws UsageError for an unknown option, a missing value, or a value where none belongs
+ * @throws HelpRequested
+ */
 export function parseCommandLine(args: string[], specs: readonly OptionSpec[]): ParsedArgs {
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   const { tokens } = parseArgs({
@@ -62,6 +70,7 @@ export function parseCommandLine(args: string[], specs: readonly OptionSpec[]): 
     }
     if (spec.value === undefined) {
       if (token.value !== undefined) throw new UsageError(`${token.rawName} takes no value`);
+      if (spec.name === 'help') throw new HelpRequested();
       options.push({ name: spec.name, value: true });
       continue;
     }

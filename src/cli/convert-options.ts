@@ -89,13 +89,9 @@ const FORMAT_BY_EXTENSION: ReadonlyMap<string, OutputFormat> = new Map<string, O
   ['.jpe', 'jpeg'],
 ]);
 
-/**
- * @returns `help` where that is asked for
- * @throws UsageError
- */
-export function readConvertOptions(args: string[]): ConvertOptions | 'help' {
+/** @throws UsageError, HelpRequested */
+export function readConvertOptions(args: string[]): ConvertOptions {
   const parsed = parseCommandLine(args, CONVERT_OPTIONS);
-  if (parsed.has('help')) return 'help';
   if (parsed.positionals.length === 0) {
     throw new UsageError('nothing to convert: name files, folders or patterns');
   }

@@ -3,28 +3,23 @@ import type { Stats } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { limitsFrom, loadConfig } from '../config.ts';
 import { EXTENSIONS } from '../contract/plan.ts';
 import type { Limits } from '../engine/limits.ts';
 import { Pool } from '../engine/pool/pool.ts';
 import { UsageError } from './args.ts';
 import { type CommandContext, EXIT } from './command.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
-import { failureOf, Refusal, VARIABLES_OF_LIMITS } from './failure.ts';
+import { failureOf, Refusal } from './failure.ts';
 import { fileIdOf, findInputs, type Inputs } from './inputs.ts';
+import { limitsOf } from './limits.ts';
 import { publish } from './publish.ts';
 import { Report } from './report.ts';
 import { assignTargets, type Target, type Targets } from './targets.ts';
 import { count, printable } from './text.ts';
 
-/** @throws UsageError, before anything is written */
+/** @throws UsageError, HelpRequested, Problem `invalid_configuration`: all before anything is written */
 export async function convert(args: string[], context: CommandContext): Promise<number> {
   const options = readConvertOptions(args);
-  if (options === 'help') {
-    const { helpFor } = await import('./help.ts');
-    context.stdout.write(helpFor('convert', context.stdout.columns));
-    return EXIT.ok;
-  }
   const { destination, plan } = options;
   const limits = limitsOf(context.env);
   const inputs = await findInputs(options.inputs, {
@@ -54,21 +49,13 @@ export async function convert(args: string[], context: CommandContext): Promise<
   return report.failed > 0 ? EXIT.someFailed : EXIT.ok;
 }
 
-/** Only what bears on the engine: a PORT that makes no sense is no reason not to convert. */
-export function limitsOf(env: CommandContext['env']): Limits {
-  return limitsFrom(
-    loadConfig(Object.fromEntries(VARIABLES_OF_LIMITS.map((name) => [name, env[name]]))),
-    'convert',
-  );
-}
-
 function tellInputs(
   { sources, unusable, notImages, foldersLeft }: Inputs,
   { renamed }: Targets,
   report: Report,
 ): void {
   for (const { path, reason } of unusable) report.failure(path, { code: 'unusable_input', reason });
-  for (const path of notImages) report.skipped(path, 'not images');
+  for (const path of notImages) report.skipped(path, 'no image');
   if (renamed.length > 0) {
     const [first] = renamed;
     const example = `${printable(first!.source.path)} → ${printable(first!.path)}`;
@@ -172,11 +159,11 @@ class Run {
     const endId = end && fileIdOf(end);
     if (endId === source.fileId) {
       if (source.named) throw new Refusal('refused', 'it would replace itself; choose another place with -o');
-      this.#report.skipped(source.path, 'would replace themselves', target);
+      this.#report.skipped(source.path, 'would replace itself', target);
       return true;
     }
     if (this.#options.skipExisting) {
-      this.#report.skipped(source.path, 'results exist', target);
+      this.#report.skipped(source.path, 'result exists', target);
       return true;
     }
     if (!this.#options.force) throw existsRefusal(path);

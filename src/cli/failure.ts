@@ -1,5 +1,6 @@
 /** Says to a person why something failed. */
 import { PROBLEMS, Problem, type ProblemCode } from '../problem.ts';
+import { VARIABLE_OF } from './limits.ts';
 
 /** Why one file failed, for the report. */
 export interface Failure {
@@ -19,18 +20,6 @@ export class Refusal extends Error {
   }
 }
 
-/** The limits are the service's; whoever trusts their own files may raise them. */
-const LIMIT_VARIABLES: Partial<Record<ProblemCode, string>> = {
-  upload_too_large: 'MAX_CONVERT_SIZE_MB',
-  image_too_large: 'MAX_IMAGE_MEGAPIXELS',
-  too_many_frames: 'MAX_FRAMES',
-  processing_timeout: 'PROCESSING_TIMEOUT',
-  memory_exceeded: 'MAX_CHILD_MEMORY_MB',
-};
-
-/** The environment variables that bear on the command line. */
-export const VARIABLES_OF_LIMITS: readonly string[] = Object.values(LIMIT_VARIABLES);
-
 export function failureOf(error: unknown): Failure {
   if (error instanceof Refusal) return { code: error.code, reason: error.message };
   if (error instanceof Problem) return { code: error.code, reason: problemReason(error) };
@@ -48,7 +37,7 @@ function problemReason({ code, title, detail, extra, cause }: Problem): string {
   if (extra?.preview_available === true && !detail?.includes('preview')) {
     parts.push('its embedded preview can be had with --preview embedded');
   }
-  const variable = LIMIT_VARIABLES[code];
+  const variable = VARIABLE_OF[code];
   if (variable) parts.push(`the limit is set by ${variable}`);
   return parts.map((part) => part.trim().replace(/\.$/, '')).join('; ');
 }

@@ -16,13 +16,15 @@ interface HelpPage {
   }[];
 }
 
+export const SERVE_OPTIONS: readonly OptionSpec[] = [{ name: 'help', alias: 'h', help: 'this text' }];
+
 const MAX_COLUMNS = 80;
 /** Options longer than this push their text to the next line. */
 const OPTION_COLUMNS = 26;
 
 const PAGES = {
   convert: {
-    usage: 'tintype convert [options] <file | folder | pattern>...',
+    usage: 'tintype convert [options] <file|folder|pattern>...',
     intro:
       'Converts pictures: to JPEG of quality 95, upright, in sRGB, with their metadata, unless told otherwise. ' +
       'IMG_1.HEIC becomes IMG_1.jpg beside it. Nothing is replaced without --force.',
@@ -63,7 +65,7 @@ const PAGES = {
     ],
   },
   info: {
-    usage: 'tintype info [options] <file | folder | pattern>...',
+    usage: 'tintype info [options] <file|folder|pattern>...',
     intro: 'Tells what pictures are: format, size as displayed, colours, camera, date, exposure, place.',
     examples: [
       ['One picture', 'tintype info IMG_1.HEIC'],
@@ -83,7 +85,7 @@ const PAGES = {
       ['On port 9000', 'PORT=9000 tintype serve'],
       ['Then', 'curl -F file=@IMG_1.HEIC http://127.0.0.1:9000/convert -o IMG_1.jpg'],
     ],
-    sections: [{ title: 'Options', options: [{ name: 'help', alias: 'h', help: 'this text' }] }],
+    sections: [{ title: 'Options', options: SERVE_OPTIONS }],
   },
 } as const satisfies Record<string, HelpPage>;
 

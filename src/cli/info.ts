@@ -6,10 +6,10 @@ import { Pool } from '../engine/pool/pool.ts';
 import type { Facts } from '../engine/types.ts';
 import { type OptionSpec, parseCommandLine, UsageError } from './args.ts';
 import { type CommandContext, EXIT } from './command.ts';
-import { limitsOf } from './convert.ts';
 import { readJobs } from './convert-options.ts';
 import { type Failure, failureOf } from './failure.ts';
 import { findInputs } from './inputs.ts';
+import { limitsOf } from './limits.ts';
 import { columnsOf, count, formatBytes, padColumns, printable, wrap } from './text.ts';
 
 export const INFO_OPTIONS: readonly OptionSpec[] = [
@@ -26,15 +26,10 @@ export const INFO_OPTIONS: readonly OptionSpec[] = [
 
 type Answer = { path: string } & ({ facts: Facts; info: ImageInfo } | { failure: Failure });
 
-/** @throws UsageError */
+/** @throws UsageError, HelpRequested, Problem `invalid_configuration` */
 export async function info(args: string[], context: CommandContext): Promise<number> {
   const parsed = parseCommandLine(args, INFO_OPTIONS);
   const { stdout, stderr, signal, env } = context;
-  if (parsed.has('help')) {
-    const { helpFor } = await import('./help.ts');
-    stdout.write(helpFor('info', stdout.columns));
-    return EXIT.ok;
-  }
   if (parsed.positionals.length === 0) {
     throw new UsageError('nothing to tell about: name files, folders or patterns');
   }

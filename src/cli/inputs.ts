@@ -125,8 +125,6 @@ class Finder {
 
   async #walk(folder: string, below: string): Promise<void> {
     this.#options.signal.throwIfAborted();
-    if (this.#except !== undefined && (await realpath(folder).catch(() => undefined)) === this.#except)
-      return;
     let entries: Awaited<ReturnType<typeof list>>;
     try {
       entries = await list(folder);

@@ -21,8 +21,10 @@ const REDRAW_EVERY_MS = 100;
 /** So that the clock goes on while one picture takes its time. */
 const TICK_EVERY_MS = 1_000;
 const BAR_COLUMNS = 24;
-/** Before this a rate is a guess. */
+/** Before these, rate and end are guesses. */
 const RATE_AFTER_MS = 1_000;
+const ETA_AFTER_FILES = 3;
+const ETA_AFTER_FRACTION = 0.05;
 
 type Stream = Pick<NodeJS.WriteStream, 'write' | 'columns'>;
 
@@ -88,7 +90,8 @@ export class ProgressBar {
     const figures = [`${done}/${total}`];
     if (done > 0 && elapsedMs >= RATE_AFTER_MS) {
       figures.push(`${((done * 1000) / elapsedMs).toFixed(1)}/s`);
-      if (fraction > 0) figures.push(`ETA ${formatClock((elapsedMs * (1 - fraction)) / fraction)}`);
+      if (fraction > 0 && (done >= ETA_AFTER_FILES || fraction >= ETA_AFTER_FRACTION))
+        figures.push(`ETA ${formatClock((elapsedMs * (1 - fraction)) / fraction)}`);
     }
     const counted = figures.join('  ');
     const bar = columns >= 60 ? `${this.#bar(fraction)}  ` : '';

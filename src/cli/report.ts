@@ -26,7 +26,7 @@ export interface Converted {
 }
 
 /** Why a source was passed over. */
-export type SkipReason = 'not images' | 'results exist' | 'would replace themselves';
+export type SkipReason = 'no image' | 'result exists' | 'would replace itself';
 
 export class Report {
   readonly #options: ReportOptions;
@@ -108,7 +108,7 @@ export class Report {
     if (this.#options.json && target) {
       this.#json({ source: path, output: target.path, status: 'skipped', reason });
     }
-    if (this.#options.verbose) this.note(`skipped ${printable(path)}: ${SKIPPED_ONE[reason]}`);
+    if (this.#options.verbose) this.note(`skipped ${printable(path)}: ${reason}`);
     if (target) this.#settle(target);
   }
 
@@ -126,7 +126,7 @@ export class Report {
   finish(stopped: boolean): void {
     this.#bar?.end();
     const { totalFiles, dryRun } = this.#options;
-    const skips = [...this.#skipped].map(([reason, n]) => `${n} ${reason}`);
+    const skips = [...this.#skipped].map(([reason, n]) => `${reason}: ${n}`);
     const skipCount = [...this.#skipped.values()].reduce((sum, n) => sum + n, 0);
     const parts = [
       ...(dryRun ? [] : [`${count(this.#converted, 'file')} converted`]),
@@ -166,9 +166,3 @@ export class Report {
     else stream.write(text);
   }
 }
-
-const SKIPPED_ONE: Record<SkipReason, string> = {
-  'not images': 'not a supported image',
-  'results exist': 'its result exists',
-  'would replace themselves': 'it would replace itself',
-};

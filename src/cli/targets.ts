@@ -65,21 +65,23 @@ export function assignTargets(sources: SourceFile[], destination: Destination, e
     renamed.push(longer);
     return longer;
   });
-  refuseDuplicates(targets.filter((target) => !ontoItself(target)));
+  const first = new Map<string, number>();
+  for (const [i, target] of targets.entries()) {
+    if (ontoItself(target)) continue;
+    const other = first.get(nameKey(target.path));
+    if (other !== undefined) {
+      const wanted = plain[other]!.path === plain[i]!.path ? plain[i]!.path : target.path;
+      throw ambiguous(targets[other]!.source, target.source, wanted);
+    }
+    first.set(nameKey(target.path), i);
+  }
   return { targets, renamed };
 }
 
-function refuseDuplicates(targets: Target[]): void {
-  const first = new Map<string, Target>();
-  for (const target of targets) {
-    const other = first.get(nameKey(target.path));
-    if (other) {
-      const [one, two, both] = [other.source.path, target.source.path, target.path].map(printable);
-      throw new UsageError(
-        `${one} and ${two} would both become ${both}: nothing was converted; ` +
-          'convert them into different folders, or give the folder they lie in (with --recursive, without --flat)',
-      );
-    }
-    first.set(nameKey(target.path), target);
-  }
+function ambiguous(one: SourceFile, other: SourceFile, path: string): UsageError {
+  const [first, second, result] = [one.path, other.path, path].map(printable);
+  return new UsageError(
+    `${first} and ${second} would both become ${result}: nothing was converted; ` +
+      'convert them into different folders, or give the folder they lie in (with --recursive, without --flat)',
+  );
 }

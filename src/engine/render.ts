@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { Sharp } from 'sharp';
 import { EXTENSIONS, type NormalPlan } from '../contract/plan.ts';
 import { Problem } from '../problem.ts';
-import { classify } from './decode/faults.ts';
+import { classify, isHarmless } from './decode/faults.ts';
 import { openSource, type Source, toMemory } from './decode/open.ts';
 import { pipelineOf } from './decode/pixels.ts';
 import { extractPreview } from './decode/preview.ts';
@@ -24,7 +24,15 @@ import { layout } from './steps/index.ts';
 import { applyStage, delayOrient, stagesOf } from './steps/pipeline.ts';
 import type { Primitive, Size } from './steps/primitive.ts';
 import { contained } from './steps/resize.ts';
-import type { Facts, Pixels, Placeholders, RenderRequest, RenderResult, Rendition } from './types.ts';
+import type {
+  Facts,
+  Pixels,
+  Placeholders,
+  RenderRequest,
+  RenderResult,
+  Rendition,
+  SourceFormat,
+} from './types.ts';
 
 /** Longest side of a picture that the chain keeps in memory. */
 const CHAIN_MAX_SIDE_PX = 2048;
@@ -47,21 +55,28 @@ interface Job {
  */
 export async function render(request: RenderRequest): Promise<RenderResult> {
   const facts = await probe(request.sourcePath, request.limits, request.signal);
-  const renditions: Rendition[] = [];
-  const result: RenderResult = { facts, renditions };
   try {
-    for (const group of groupsOf(request.plans, facts)) {
-      const source = await open(request, facts, group);
-      if (source.facts.family === facts.family) {
-        // A RAW file's true size is known once it is developed.
-        result.facts = { ...facts, width: source.facts.width, height: source.facts.height };
-      }
-      const made = await renderGroup(request, source, group, facts, renditions, !result.placeholders);
-      if (made) result.placeholders = made;
-    }
+    return await renderAll(request, facts, false).catch((error: unknown) => {
+      if (isHarmless(error)) return renderAll(request, facts, true);
+      throw error;
+    });
   } catch (error) {
     if (request.signal?.aborted) throw new Problem('cancelled', { cause: error });
     throw classify(error, facts.format);
+  }
+}
+
+async function renderAll(request: RenderRequest, facts: Facts, lenient: boolean): Promise<RenderResult> {
+  const renditions: Rendition[] = [];
+  const result: RenderResult = { facts, renditions };
+  for (const group of groupsOf(request.plans, facts)) {
+    const source = await open(request, facts, group, lenient);
+    if (source.facts.family === facts.family) {
+      // A RAW file's true size is known once it is developed.
+      result.facts = { ...facts, width: source.facts.width, height: source.facts.height };
+    }
+    const made = await renderGroup(request, source, group, facts, renditions, !result.placeholders);
+    if (made) result.placeholders = made;
   }
   renditions.sort((a, b) => a.index - b.index);
   return result;
@@ -92,9 +107,9 @@ function groupsOf(plans: NormalPlan[], facts: Facts): Group[] {
   return [...groups.values()].sort((a, b) => b.page - a.page);
 }
 
-async function open(request: RenderRequest, facts: Facts, group: Group): Promise<Source> {
+async function open(request: RenderRequest, facts: Facts, group: Group, lenient: boolean): Promise<Source> {
   const { limits, signal, outDir } = request;
-  const options = { limits, page: group.page, ...(signal && { signal }) };
+  const options = { limits, page: group.page, lenient, ...(signal && { signal }) };
   if (!group.preview) return openSource(request.sourcePath, facts, options);
   const path = await extractPreview(request.sourcePath, outDir, {
     timeoutMs: limits.timeoutMs,

@@ -26,7 +26,7 @@ export function allowBody(request: IncomingMessage): void {
 
 /** Whether bytes of the body may still arrive. */
 export function bodyPending(request: IncomingMessage): boolean {
-  if (request.complete || request.destroyed) return false;
+  if (request.complete || request.readableEnded || request.destroyed) return false;
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length']) > 0;
 }
 

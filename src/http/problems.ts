@@ -56,7 +56,7 @@ export function toProblem(error: unknown): Problem {
       return new Problem('upload_too_large', { detail: 'The body is larger than this call takes.' });
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new Problem('malformed_request', {
-        detail: 'The Content-Type does not fit: this call takes application/json.',
+        detail: 'The Content-Type is malformed, or not one that this call takes.',
       });
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':

@@ -15,7 +15,9 @@ export function exercise(id: OperationId): { method: Method; path: string } {
  * process of its own, so no process sees all the calls.
  */
 export function exercisedIn(folder: string): Set<string> {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.test.ts'));
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((f) =>
+    f.endsWith('.test.ts'),
+  );
   const text = files.map((file) => readFileSync(join(folder, file), 'utf8')).join('\n');
   return new Set(Array.from(text.matchAll(/exercise\('(\w+)'\)/g), ([, id]) => id!));
 }

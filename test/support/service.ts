@@ -72,7 +72,8 @@ export function convert(
 
 export async function problemOf(response: Response): Promise<ProblemDocument> {
   const type = response.headers.get('content-type');
-  if (type !== 'application/problem+json') throw new Error(`expected a problem, got ${response.status} ${type}`);
+  if (type !== 'application/problem+json')
+    throw new Error(`expected a problem, got ${response.status} ${type}`);
   return (await response.json()) as ProblemDocument;
 }
 

@@ -31,6 +31,14 @@ export function classify(error: unknown, format: string): Problem {
   });
 }
 
+/**
+ * Bytes between a JPEG's markers that belong to nothing: cameras leave them, every viewer skips them, and all pixels
+ * are there.
+ */
+export function isHarmless(error: unknown): boolean {
+  return error instanceof Error && /extraneous bytes before marker/.test(error.message);
+}
+
 /** The first line, without file names, for a client to read. */
 function oneLine(text: string): string {
   const line = text

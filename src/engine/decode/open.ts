@@ -34,6 +34,8 @@ export interface OpenOptions {
   /** The page to open; -1 for all, where they are frames in time. */
   page: number;
   signal?: AbortSignal;
+  /** Put up with a JPEG's harmless oddities; see `isHarmless`. */
+  lenient?: boolean;
 }
 
 export async function openSource(path: string, facts: Facts, options: OpenOptions): Promise<Source> {
@@ -81,10 +83,15 @@ function noSuchPage(page: number, pages: number): Problem {
   });
 }
 
-async function openLibvips(path: string, facts: Facts, { limits, page }: OpenOptions): Promise<Source> {
+async function openLibvips(
+  path: string,
+  facts: Facts,
+  { limits, page, lenient }: OpenOptions,
+): Promise<Source> {
   if (page >= facts.pages) throw noSuchPage(page, facts.pages);
   const all = page < 0;
-  if (all) checkFrames(facts, limits);
+  // libvips walks all directories of a TIFF whatever page is wanted, in time that grows with their square.
+  if (all || facts.format === 'tiff') checkFrames(facts, limits, all);
   const input =
     facts.format === 'svg'
       ? await safeSvg(path, limits)
@@ -92,7 +99,8 @@ async function openLibvips(path: string, facts: Facts, { limits, page }: OpenOpt
         ? await asStillAvif(path)
         : path;
   const options: SharpOptions = {
-    failOn: 'warning',
+    // libjpeg only warns where entropy-coded data is damaged: the picture would be partly grey.
+    failOn: facts.format === 'jpeg' && !lenient ? 'warning' : 'error',
     limitInputPixels: limits.maxPixels,
     ...(all ? { pages: -1 } : page > 0 && { page }),
   };
@@ -151,14 +159,16 @@ async function asStillAvif(path: string): Promise<string | Buffer> {
 }
 
 /** Frames in time are decoded together: their count and their pixels in all are bounded. */
-function checkFrames(facts: Facts, limits: Limits): void {
+function checkFrames(facts: Facts, limits: Limits, together: boolean): void {
   if (facts.pages > limits.maxFrames) {
     throw new Problem('too_many_frames', {
-      detail: `The animation has more than ${limits.maxFrames} frames. Ask for one with frame, or for a format without animation.`,
+      detail: together
+        ? `The animation has more than ${limits.maxFrames} frames. Ask for one with frame, or for a format without animation.`
+        : `The TIFF has more than ${limits.maxFrames} pages.`,
     });
   }
   const pixels = facts.width * facts.height * facts.pages;
-  if (pixels > limits.maxPixels) {
+  if (together && pixels > limits.maxPixels) {
     throw new Problem('image_too_large', {
       detail: `The animation has ${Math.round(pixels / 1e6)} megapixels in ${facts.pages} frames; at most ${Math.round(limits.maxPixels / 1e6)} are allowed.`,
     });

@@ -7,7 +7,7 @@
  * done; whoever kills an owner in the middle of a command should kill its process group.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
@@ -17,11 +17,16 @@ import { Problem } from '../../problem.ts';
 /** A command without a deadline of its own, and the outer bound on any command. */
 const DEFAULT_TIMEOUT_MS = 60_000;
 const MAX_TIMEOUT_MS = 600_000;
+/** A usual command stays under 100 MB; compressed text in a PNG can inflate without end. */
+const DEFAULT_MAX_MEMORY_BYTES = 1024 ** 3;
+const MEMORY_CHECK_MS = 50;
 
 export interface CommandOptions {
   /** Wall time, waiting for earlier commands included. */
   timeoutMs?: number;
   signal?: AbortSignal;
+  /** Resident memory of perl while the command runs; watched on Linux. 1 GiB by default. */
+  maxMemoryBytes?: number;
 }
 
 export interface CommandResult {
@@ -80,12 +85,12 @@ export async function exiftoolVersion(): Promise<string> {
 /**
  * Runs one command.
  * @param args one argument each, without `-execute`; a value may hold anything but line breaks
- * @throws Problem `processing_timeout` past the deadline, `cancelled` by the signal, `dependency_down` where
- *   perl is missing, `metadata_failed` where exiftool itself dies. What exiftool finds wrong with a file is no
+ * @throws Problem `processing_timeout` past the deadline, `memory_exceeded`, `cancelled` by the signal,
+ *   `dependency_down` where perl is missing, `metadata_failed` where exiftool itself dies. What exiftool finds wrong with a file is no
  *   Problem: see `errors` and `warnings`.
  */
 export async function runExiftool(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, maxMemoryBytes = DEFAULT_MAX_MEMORY_BYTES } = options;
   if (signal?.aborted) throw new Problem('cancelled', { cause: signal.reason });
   const tool = exiftool();
   const task = new CommandTask(['-charset', 'filename=utf8', ...args]);
@@ -102,6 +107,10 @@ export async function runExiftool(args: string[], options: CommandOptions = {}):
       stop(new Problem('processing_timeout', { detail: 'Reading or writing the metadata took too long.' })),
     Math.min(timeoutMs, MAX_TIMEOUT_MS),
   );
+  const watch = setInterval(() => {
+    if (task.runtimeMs === undefined || residentBytes(tool.pids) <= maxMemoryBytes) return;
+    stop(new Problem('memory_exceeded', { detail: 'The metadata needs more memory than allowed.' }));
+  }, MEMORY_CHECK_MS);
   const onAbort = () => stop(new Problem('cancelled', { cause: signal?.reason }));
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
@@ -110,8 +119,23 @@ export async function runExiftool(args: string[], options: CommandOptions = {}):
     throw stopped ?? new Problem('metadata_failed', { detail: 'The metadata tool failed.', cause });
   } finally {
     clearTimeout(timer);
+    clearInterval(watch);
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+function residentBytes(pids: number[]): number {
+  let bytes = 0;
+  for (const pid of pids) {
+    try {
+      const [, kilobytes = 0] =
+        /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+      bytes += 1024 * Number(kilobytes);
+    } catch {
+      // It has ended, or this is no Linux.
+    }
+  }
+  return bytes;
 }
 
 /** Kills at once: a graceful end would wait for the very command that is to be stopped. */

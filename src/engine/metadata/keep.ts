@@ -26,8 +26,8 @@ export interface KeepTarget {
  * schema unknown to exiftool is left out as well, and metadata that cannot be read at all leaves the rendition as
  * it is: `warnings` says so, for the log. Text is copied as it is and stays untrusted.
  *
- * @throws Problem `processing_timeout`, `cancelled`, `dependency_down` without perl, `metadata_failed` where
- *   exiftool dies
+ * @throws Problem as `runExiftool` does: `processing_timeout`, `memory_exceeded`, `cancelled`, `dependency_down`,
+ *   `metadata_failed`
  */
 export async function keepMetadata(
   sourcePath: string,
@@ -96,10 +96,22 @@ export function keepArguments(sourcePath: string, target: KeepTarget, source: Fa
 }
 
 /** An absent coordinate is reported like an invalid one, and a file without metadata as well. */
-const NO_WARNING = /^(Error converting value for \S*GPS|No writable tags set)/;
+const NO_WARNING =
+  /^(Error converting value for \S*GPS|Argument "" isn't numeric in abs|No writable tags set)/;
 
 /** A value of the source, in degrees, or none where it is out of bounds. */
 const degrees = (tag: string, limit: number) => `\${${tag}#;$_ = undef if abs($_) > ${limit}}`;
+
+/** What the source's file, layout and colours were. */
+const NOT_OF_THE_RENDITION = except(
+  'Orientation PreviewImage ThumbnailImage JpgFromRaw OtherImage ColorSpace InteropIndex ExifImageWidth',
+  'ExifImageHeight WhitePoint PrimaryChromaticities TransferFunction ReferenceBlackWhite YCbCrCoefficients Gamma',
+  'CFAPattern CFAPlaneColor CFALayout ComponentsConfiguration CompressedBitsPerPixel InkSet InkNames PageNumber',
+  'PageName DocumentName GDALMetadata GDALNoData ModelTransform ModelTiePoint PixelScale GeoTiffDirectory GeoTiffDoubleParams',
+  'GeoTiffAsciiParams',
+  'UniqueCameraModel LocalizedCameraModel DNGLensInfo',
+  'ImageSourceData DNGPrivateData',
+);
 
 /**
  * By directory, so that thumbnails (IFD1), RAW directories (SubIFD) and further pages stay behind; tags of a TIFF's
@@ -112,16 +124,7 @@ const EXIF = [
   '-ExifIFD:all#',
   '-GPS:all#',
   '-MakerNotes',
-  // Of the file or the colours that were.
-  ...except(
-    'Orientation PreviewImage ThumbnailImage JpgFromRaw OtherImage ColorSpace InteropIndex ExifImageWidth',
-    'ExifImageHeight WhitePoint PrimaryChromaticities TransferFunction ReferenceBlackWhite YCbCrCoefficients Gamma',
-    'CFAPattern CFAPlaneColor CFALayout ComponentsConfiguration CompressedBitsPerPixel InkSet InkNames PageNumber',
-    'PageName DocumentName GDALMetadata GDALNoData ModelTransform ModelTiePoint PixelScale GeoTiff*',
-    'UniqueCameraModel LocalizedCameraModel DNGLensInfo',
-  ),
-  // A TIFF that Photoshop or Lightroom wrote keeps whole edits here.
-  ...except('ImageSourceData DNGPrivateData'),
+  ...NOT_OF_THE_RENDITION,
   '--GPS:GPSLatitude',
   '--GPS:GPSLongitude',
   `-GPS:GPSLatitude#<${degrees('GPS:GPSLatitude', 90)}`,
@@ -143,13 +146,16 @@ const XMP = [
     'XMP-exif:ExifImageWidth XMP-exif:ExifImageHeight XMP-exif:ColorSpace XMP-exif:ComponentsConfiguration',
     'XMP-exif:CompressedBitsPerPixel XMP-exif:CFAPattern XMP-exifEX:Gamma XMP-exifEX:InteropIndex',
     'XMP-photoshop:ICCProfileName XMP-photoshop:ColorMode XMP-photoshop:DocumentAncestors',
-    'XMP-xmp:Thumbnails* XMP-xmp:Thumbnail* XMP-xmp:PageInfo* XMP-xmpGImg:all XMP-dc:Format',
+    'XMP-xmp:Thumbnails XMP-xmp:PageInfo XMP-dc:Format',
     // Settings for pixels that are developed by now.
     'XMP-crs:all XMP-crd:all XMP-crss:all XMP-lr:PrivateRTKInfo',
     // Directions to what was embedded in or appended to the source: motion, gain map, depth, uncropped original.
     'XMP-GCamera:all XMP-GContainer:all XMP-Container:all XMP-GSpherical:all XMP-hdrgm:all XMP-HDRGainMap:all',
     'XMP-apdi:all XMP-GDepth:all XMP-GImage:all XMP-GAudio:all XMP-GFocus:all XMP-GCreations:all XMP-Device:all',
+    'XMP-exif:GPSLatitude XMP-exif:GPSLongitude',
   ),
+  `-XMP-exif:GPSLatitude#<${degrees('XMP-exif:GPSLatitude', 90)}`,
+  `-XMP-exif:GPSLongitude#<${degrees('XMP-exif:GPSLongitude', 180)}`,
 ];
 
 /** Positions and sizes in the source's pixels. */
@@ -157,7 +163,7 @@ const OF_OTHER_PIXELS = except(
   'EXIF:SubjectArea EXIF:SubjectLocation EXIF:FocalPlaneXResolution EXIF:FocalPlaneYResolution',
   'EXIF:FocalPlaneResolutionUnit XMP-exif:SubjectArea XMP-exif:SubjectLocation XMP-exif:FocalPlaneXResolution',
   'XMP-exif:FocalPlaneYResolution XMP-exif:FocalPlaneResolutionUnit XMP-GPano:all XMP-mwg-rs:all XMP-MP:all',
-  'XMP-MP1:all XMP-iptcExt:ImageRegion*',
+  'XMP-MP1:all XMP-iptcExt:ImageRegion',
 );
 
 const IPTC = ['-IPTC:CodedCharacterSet', '-IPTC:all#'];
@@ -186,6 +192,10 @@ const IPTC_AS_XMP = [
 /** For GIF. The composite coordinates carry their hemisphere, as XMP's do. */
 const EXIF_AS_XMP = [
   '-XMP-exif:all#<ExifIFD:all#',
+  ...NOT_OF_THE_RENDITION,
+  ...except('ExifIFD:DateTimeOriginal ExifIFD:CreateDate'),
+  '-XMP-exif:DateTimeOriginal<ExifIFD:DateTimeOriginal',
+  '-XMP-exif:DateTimeDigitized<ExifIFD:CreateDate',
   '-XMP-exifEX:LensModel<ExifIFD:LensModel',
   '-XMP-tiff:Make<IFD0:Make',
   '-XMP-tiff:Model<IFD0:Model',

@@ -20,8 +20,8 @@ type Tags = Record<string, unknown>;
 /**
  * What the file says about itself. Invalid values (a 99th month, a latitude of 999) read as null, text is bounded
  * and free of control characters; it stays untrusted. A file without readable metadata gives nulls.
- * @throws Problem `processing_timeout`, `cancelled`, `dependency_down` without perl, `metadata_failed` where
- *   exiftool dies
+ * @throws Problem as `runExiftool` does: `processing_timeout`, `memory_exceeded`, `cancelled`, `dependency_down`,
+ *   `metadata_failed`
  */
 export async function readInfo(path: string, facts: Facts, options: CommandOptions = {}): Promise<ImageInfo> {
   const { stdout } = await withPlainName(path, (plainPath) =>

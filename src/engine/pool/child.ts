@@ -20,10 +20,9 @@ process.on('disconnect', endGroup);
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});
 
 if (process.platform === 'linux') {
-  // The kernel, short of memory, should take a decoder and not the server.
-  writeFileSync('/proc/self/oom_score_adj', '600');
-  // No image content in a core file.
-  writeFileSync('/proc/self/coredump_filter', '0');
+  // The kernel, short of memory, should take a decoder and not the server; no image content in a core file.
+  tryToWrite('/proc/self/oom_score_adj', '600');
+  tryToWrite('/proc/self/coredump_filter', '0');
 }
 
 // 'disconnect' is not heard while this thread is inside a decoder, so a thread watches for the parent's death
@@ -69,6 +68,15 @@ function describe(cause: unknown): string | undefined {
 function send(message: ChildMessage): void {
   // The only way to fail is that the parent has gone; 'disconnect' follows.
   if (process.connected) process.send?.(message, () => {});
+}
+
+/** For precautions that a sandbox may deny. */
+function tryToWrite(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    console.error(`${path} stays as it is: ${error}`);
+  }
 }
 
 function endGroup(): never {

@@ -52,8 +52,7 @@ export interface Exit {
 }
 
 export interface MemberHooks {
-  ready(): void;
-  /** Able to take the next task. */
+  /** Able to take a task, for the first time or after one. */
   idle(): void;
   /** Last call of all. Its task, if it had one, has been rejected by then. */
   exit(exit: Exit): void;
@@ -74,7 +73,9 @@ export class NotStarted extends Error {
 }
 
 export class Member {
-  state: 'starting' | 'idle' | 'busy' | 'tidying' | 'dead' = 'starting';
+  state: 'starting' | 'idle' | 'busy' | 'tidying' | 'dying' | 'dead' = 'starting';
+  /** Has come up once. */
+  ready = false;
   /** Resident bytes when last sampled, descendants included. */
   rssBytes = 0;
   /** Tasks that it has begun. */
@@ -132,9 +133,17 @@ export class Member {
       const timer = this.#deadline(job);
       this.#running = { ...job, id, timer, started: false, peakRssBytes: 0, resolve, reject };
       const message: RunMessage = { type: 'run', id, kind: job.kind, input: job.input };
-      this.#child.send(message, (error) => {
-        if (error) this.kill('unresponsive');
-      });
+      try {
+        this.#child.send(message, (error) => {
+          if (error) this.kill('unresponsive');
+        });
+      } catch (error) {
+        // The input holds what cannot be cloned, a function for instance: the child never saw it.
+        this.#end();
+        this.#running = undefined;
+        reject(Problem.from(error));
+        this.#rest();
+      }
     });
   }
 
@@ -156,6 +165,7 @@ export class Member {
   kill(reason: NonNullable<Exit['reason']>): void {
     if (this.#reason !== undefined || this.state === 'dead') return;
     this.#reason = reason;
+    this.state = 'dying';
     clearTimeout(this.#timer);
     clearTimeout(this.#running?.timer);
     this.#killGroup();
@@ -164,19 +174,15 @@ export class Member {
   }
 
   #hear(message: ChildMessage): void {
-    if (this.#reason !== undefined) return; // what a child says after its sentence counts no more
+    // What a child says after its sentence counts no more; the last words of one that died by itself do.
+    if (this.#reason !== undefined) return;
     if (message.type === 'ready') {
-      clearTimeout(this.#timer);
-      this.state = 'idle';
-      this.#hold(false);
-      this.#hooks.ready();
+      this.ready = true;
+      this.#rest();
       return;
     }
     if (message.type === 'idle') {
-      clearTimeout(this.#timer);
-      this.state = 'idle';
-      this.#hold(false);
-      this.#hooks.idle();
+      this.#rest();
       return;
     }
     const running = this.#running;
@@ -209,8 +215,17 @@ export class Member {
     this.#running = undefined;
   }
 
+  #rest(): void {
+    if (this.state === 'dying' || this.state === 'dead') return;
+    clearTimeout(this.#timer);
+    this.state = 'idle';
+    this.#hold(false);
+    this.#hooks.idle();
+  }
+
   #end(): void {
     clearTimeout(this.#running?.timer);
+    if (this.state !== 'busy') return;
     this.state = 'tidying';
     this.#timer = setTimeout(() => this.kill('unresponsive'), MAX_TIDYING_MS);
   }
@@ -228,6 +243,9 @@ export class Member {
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.state !== 'dead') this.state = 'dying';
+    clearTimeout(this.#timer);
+    clearTimeout(this.#running?.timer);
     // What a crashed child had started is still there, and is nobody's now.
     this.#killGroup();
     const drained = setTimeout(() => void this.#finish(code, signal), MAX_STDERR_DRAIN_MS);
@@ -306,8 +324,6 @@ function environment(home: string, codeCacheDir: string): NodeJS.ProcessEnv {
     LANG: 'C.UTF-8',
     // glibc makes up to eight arenas a core and returns little of them: two hold the peak near 425 MB.
     MALLOC_ARENA_MAX: '2',
-    VIPS_CONCURRENCY: '1',
-    UV_THREADPOOL_SIZE: '4',
   };
   for (const name of INHERITED) if (process.env[name] !== undefined) env[name] = process.env[name];
   return env;

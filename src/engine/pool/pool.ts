@@ -6,8 +6,9 @@ import type { OutputOf } from './protocol.ts';
 import { type PoolOptions, TaskPool } from './task-pool.ts';
 import type { tasks } from './tasks.ts';
 
+export type { PoolEvent, PoolStats } from './events.ts';
 export type { Scratch } from './scratch.ts';
-export type { PoolEvent, PoolOptions, PoolStats } from './task-pool.ts';
+export type { PoolOptions } from './task-pool.ts';
 
 type EngineTasks = typeof tasks;
 

@@ -9,6 +9,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat } from 'node:fs/prom
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { Problem } from '../../problem.ts';
 
 /** A folder of one's own, mode 0700; disposing of it removes it with all that it holds. */
 export interface Scratch extends AsyncDisposable {
@@ -36,17 +37,31 @@ export class Workspace {
     this.codeCacheDir = join(dir, 'code');
   }
 
-  /** @param workDir made if it is missing */
+  /**
+   * @param workDir made if it is missing
+   * @throws Problem `storage_full`, `dependency_down`
+   */
   static async open(workDir: string): Promise<Workspace> {
-    await mkdir(workDir, { recursive: true });
     const birth = await birthOf(process.pid);
-    return new Workspace(await mkdtemp(join(workDir, `tintype-${hostId()}-${process.pid}-${birth ?? 0}-`)));
+    try {
+      await mkdir(workDir, { recursive: true });
+      return new Workspace(await mkdtemp(join(workDir, `tintype-${hostId()}-${process.pid}-${birth ?? 0}-`)));
+    } catch (error) {
+      throw unusable(error);
+    }
   }
 
-  /** Synchronous, so that starting a child is one step; it costs some 20 µs. */
+  /**
+   * Synchronous, so that starting a child is one step; it costs some 20 µs.
+   * @throws Problem `storage_full`, `dependency_down`
+   */
   folder(purpose: 'child' | 'task'): Scratch {
-    const dir = mkdtempSync(join(this.dir, `${purpose}-`));
-    return { dir, [Symbol.asyncDispose]: () => this.#remove(dir) };
+    try {
+      const dir = mkdtempSync(join(this.dir, `${purpose}-`));
+      return { dir, [Symbol.asyncDispose]: () => this.#remove(dir) };
+    } catch (error) {
+      throw unusable(error);
+    }
   }
 
   /** Removes the pool's folder, unless someone still holds a scratch folder in it: that one's end removes both. */
@@ -63,6 +78,12 @@ export class Workspace {
     await rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
     if (this.#closed) await this.close();
   }
+}
+
+function unusable(error: unknown): Problem {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new Problem('storage_full', { cause: error });
+  return new Problem('dependency_down', { detail: 'The work folder cannot be used.', cause: error });
 }
 
 /**

@@ -33,6 +33,8 @@ export class Slot {
   /** The child that tasks go to; it may be starting still. */
   member: Member | undefined;
   #successor: Member | undefined;
+  /** All that live, those included that have been replaced and are about to end. */
+  readonly members = new Set<Member>();
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
   #emptied = () => {};
@@ -46,11 +48,7 @@ export class Slot {
 
   /** Has a child that has come up. */
   get ready(): boolean {
-    return this.member !== undefined && this.member.state !== 'starting';
-  }
-
-  get members(): Member[] {
-    return [this.member, this.#successor].filter((member) => member !== undefined);
+    return this.member?.ready ?? false;
   }
 
   start(): void {
@@ -66,7 +64,7 @@ export class Slot {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
-    if (this.members.length === 0) return;
+    if (this.members.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#emptied = resolve;
     for (const member of this.members) member.kill('retired');
@@ -76,10 +74,10 @@ export class Slot {
   #spawn(): Member | undefined {
     try {
       const member = this.#hooks.spawn({
-        ready: () => this.#idle(),
         idle: () => this.#idle(),
         exit: (exit) => this.#exited(member, exit),
       });
+      this.members.add(member);
       return member;
     } catch (error) {
       const exit: Exit = { code: null, signal: null, stderr: String(error) };
@@ -103,6 +101,7 @@ export class Slot {
   }
 
   #exited(member: Member, exit: Exit): void {
+    this.members.delete(member);
     const diedUnasked = exit.reason === undefined || exit.reason === 'unresponsive';
     if (member === this.#successor) this.#successor = undefined;
     else if (member === this.member) {
@@ -111,7 +110,7 @@ export class Slot {
     }
     if (this.#closed) {
       this.#hooks.exit(exit);
-      if (this.members.length === 0) this.#emptied();
+      if (this.members.size === 0) this.#emptied();
       return;
     }
     if (diedUnasked && member.taskCount === 0) this.#startFailed(exit);

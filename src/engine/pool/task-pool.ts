@@ -10,9 +10,10 @@
  * ```
  */
 import { availableParallelism } from 'node:os';
-import { Problem, type ProblemCode } from '../../problem.ts';
+import { Problem } from '../../problem.ts';
 import type { Limits } from '../limits.ts';
-import { type Exit, exitError, Member, NotStarted } from './member.ts';
+import type { PoolEvent, PoolStats } from './events.ts';
+import { exitError, Member, type MemberHooks, NotStarted } from './member.ts';
 import type { EventOf, InputOf, OutputOf, TaskTable } from './protocol.ts';
 import { SAMPLE_EVERY_MS, sampleResidentBytes } from './rss.ts';
 import { type Scratch, sweep, Workspace } from './scratch.ts';
@@ -34,38 +35,6 @@ export interface PoolOptions {
   startTimeoutMs?: number;
   /** For logs and metrics; must not throw. */
   onEvent?: (event: PoolEvent) => void;
-}
-
-export type PoolEvent =
-  | { type: 'child_started'; pid: number; startMs: number }
-  | ({ type: 'child_exited'; pid: number | undefined } & Exit)
-  | {
-      type: 'task_finished';
-      kind: string;
-      /** Absent where it succeeded. */
-      problem?: ProblemCode;
-      waitedMs: number;
-      ranMs: number;
-      /** 0 where the task was too short to be sampled. */
-      peakRssBytes: number;
-    }
-  | { type: 'sweep_failed'; dir: string; error: unknown };
-
-export interface PoolStats {
-  size: number;
-  busy: number;
-  idle: number;
-  waiting: number;
-  /** Children that were replaced because they died or were killed. */
-  restarts: number;
-  /** Children that were replaced because of their age or size. */
-  recycled: number;
-  completed: number;
-  failed: number;
-  /** By process id, as last sampled; a child's descendants count with it. */
-  rssBytes: Record<number, number>;
-  /** The largest sum over all children at one sampling. */
-  peakRssBytes: number;
 }
 
 export interface RunOptions<Event = never> {
@@ -179,12 +148,15 @@ export class TaskPool<T extends TaskTable> implements AsyncDisposable {
     };
     signal?.addEventListener('abort', abort, { once: true });
     this.#waiting.add(task);
-    this.#open().catch((error) => this.#failWaiting(new Problem('dependency_down', { cause: error })));
+    this.#open().catch((error) => this.#failWaiting(Problem.from(error)));
     this.#dispatch();
     return promise;
   }
 
-  /** A temporary folder of the caller's own, in the work folder. */
+  /**
+   * A temporary folder of the caller's own, in the work folder.
+   * @throws Problem `storage_full`, `dependency_down`, `shutting_down`
+   */
   async scratch(): Promise<Scratch> {
     if (this.#closing) throw new Problem('shutting_down');
     return (await this.#open()).folder('task');
@@ -232,16 +204,18 @@ export class TaskPool<T extends TaskTable> implements AsyncDisposable {
     return this.#opening;
   }
 
-  #spawn(hooks: { ready(): void; idle(): void; exit(exit: Exit): void }): Member {
+  #spawn(hooks: MemberHooks): Member {
     const workspace = this.#workspace;
     if (!workspace) throw new Error('the pool has no work folder');
     const begun = performance.now();
+    let announced = false;
     const member: Member = new Member(this.#taskModule, workspace, this.#options.startTimeoutMs ?? 30_000, {
-      ready: () => {
-        this.#emit({ type: 'child_started', pid: member.pid ?? 0, startMs: performance.now() - begun });
-        hooks.ready();
+      idle: () => {
+        if (!announced)
+          this.#emit({ type: 'child_started', pid: member.pid ?? 0, startMs: performance.now() - begun });
+        announced = true;
+        hooks.idle();
       },
-      idle: hooks.idle,
       exit: (exit) => {
         this.#counts[exit.reason === 'retired' ? 'recycled' : 'restarts'] += this.#closing ? 0 : 1;
         this.#emit({ type: 'child_exited', pid: member.pid, ...exit });
@@ -389,7 +363,7 @@ export class TaskPool<T extends TaskTable> implements AsyncDisposable {
   }
 
   #members(): Member[] {
-    return this.#slots.flatMap(({ members }) => members);
+    return this.#slots.flatMap(({ members }) => [...members]);
   }
 
   #emit(event: PoolEvent): void {

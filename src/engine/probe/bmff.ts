@@ -126,6 +126,7 @@ async function checkData(reader: Reader, items: Items, wanted: Item, limits: Lim
   for (const { type, from, to } of items.references) if (type === 'dimg') sources.set(from, to);
   const coded: Item[] = [];
   const seen = new Set<Item>([wanted]);
+  let pixels = 0;
   // A Set may grow while it is walked.
   for (const item of seen) {
     checkExtents(reader, items, item);
@@ -139,13 +140,13 @@ async function checkData(reader: Reader, items: Items, wanted: Item, limits: Lim
     for (const id of parts) {
       const part = items.byId.get(id);
       if (!part) throw broken('A part of the picture is missing from the file.');
+      if (item.type !== 'iden' && DERIVED.includes(part.type)) {
+        throw broken('The picture of the file is made of others that are made of others again.');
+      }
+      const { width, height } = storedSize(part);
+      pixels += width * height;
       seen.add(part);
     }
-  }
-  let pixels = 0;
-  for (const item of coded) {
-    const { width, height } = storedSize(item);
-    pixels += width * height;
   }
   if (pixels > limits.maxPixels * MAX_TILE_OVERHEAD) checkPixels(pixels, 1, limits);
   return coded;

@@ -76,11 +76,16 @@ const paletteBytes = (flags: number) => (flags & 0x80 ? 3 * 2 ** ((flags & 7) + 
 
 /** The offset after the empty sub-block that ends the sequence, or the end of the file. */
 async function skipSubBlocks(reader: Reader, from: number): Promise<number> {
-  let at = from;
+  let start = from;
   for (;;) {
-    const length = (reader.peek(at, 1) ?? (await reader.chunk(at, 1)))[0];
-    if (length === undefined) return reader.size;
-    at += 1 + length;
-    if (length === 0) return at;
+    const chunk = await reader.chunk(start, 1);
+    if (chunk.length === 0) return reader.size;
+    let at = 0;
+    while (at < chunk.length) {
+      const length = chunk[at]!;
+      at += 1 + length;
+      if (length === 0) return start + at;
+    }
+    start += at;
   }
 }

@@ -48,9 +48,9 @@ export function checkPixels(width: number, height: number, limits: Pick<Limits, 
   });
 }
 
-/** @throws Problem undecodable_image where a side is zero. */
+/** @throws Problem undecodable_image where a side is zero or no whole number. */
 export function checkSides(width: number, height: number, what: string): void {
-  if (width > 0 && height > 0) return;
+  if (width > 0 && height > 0 && Number.isInteger(width) && Number.isInteger(height)) return;
   throw broken(`The ${what} declares a size of ${width} × ${height} pixels.`);
 }
 

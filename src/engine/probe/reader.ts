@@ -7,12 +7,12 @@ import { Problem } from '../../problem.ts';
 import { Fields } from './fields.ts';
 import { broken } from './header.ts';
 
-/** Read ahead when reading goes on where the window ends, and after a jump. */
+/** Read at once when reading goes on near the window, and after a jump. */
 const WINDOW_BYTES = 64 * 1024;
 const JUMP_BYTES = 4 * 1024;
 /** No single header, profile or table that is needed at once is larger. */
 const MAX_READ_BYTES = 4 * 1024 * 1024;
-const MAX_JUMPS = 100_000;
+const MAX_LOADS = 20_000;
 
 const tooShort = () => broken('The file ends before its picture does.');
 
@@ -90,11 +90,11 @@ export class Reader implements AsyncDisposable {
   async #load(offset: number, length: number): Promise<Uint8Array> {
     if (this.#signal?.aborted) throw new Problem('cancelled', { cause: this.#signal.reason });
     if (!this.#file) throw tooShort();
-    const onward = offset <= this.#start + this.#window.length && offset >= this.#start;
+    const onward = offset >= this.#start && offset <= this.#start + this.#window.length + WINDOW_BYTES;
     const wanted = Math.min(Math.max(length, onward ? WINDOW_BYTES : JUMP_BYTES), this.size - offset);
     this.#loads += 1;
     this.#loadedBytes += wanted;
-    if (this.#loads > MAX_JUMPS || this.#loadedBytes > 2 * this.size + 64 * 1024 * 1024) {
+    if (this.#loads > MAX_LOADS || this.#loadedBytes > 2 * this.size + 64 * 1024 * 1024) {
       throw broken('The structure of the image is too scattered to be followed.');
     }
     const window = new Uint8Array(wanted);

@@ -38,6 +38,7 @@ function readTrack(media: Fields, limits: Limits): Sequence {
   const sizes = stbl && (find(stbl, 'stsz') ?? find(stbl, 'stz2'));
   if (!stsd || !sizes) throw broken('The image sequence of the file has no samples.');
   const entry: Part | undefined = partsOf(stsd, 8).next().value ?? undefined;
+  if (sizes.u32(8) === 0) throw broken('The image sequence of the file has no frames.');
   if (!entry) throw broken('The image sequence of the file does not say how it is coded.');
   return {
     width: entry.fields.u16(24),

@@ -8,8 +8,9 @@ import { costlyRules, type Rule, referencedIds } from './svg-css.ts';
 /** Elements drawn in all, each as often as it is referred to. */
 const MAX_DRAWN = 200_000;
 const MAX_REFERENCES = 1_000_000;
-/** Filter primitives × pixels of the canvas; about 20 ns each in librsvg. */
+/** Units of `primitiveWork` × pixels of the canvas: 100 s at most, less where filters cover parts of it. */
 const MAX_FILTER_WORK = 2_000_000_000;
+const MASK_WORK = 0.4;
 
 /** Painted by a handful of stops, however often it is used. */
 const PAINT_ONLY = ['linearGradient', 'radialGradient'];
@@ -29,7 +30,7 @@ interface Node {
   tag: string;
   keys: string[];
   edges: Edge[];
-  /** Filter primitives that this element is, or applies by CSS functions. */
+  /** Of the filter primitive that this element is, or of those that it applies by CSS functions. */
   filterWork: number;
   /** Corners of a path or polygon, each of which may bear a marker. */
   corners: number;
@@ -91,7 +92,8 @@ export class SvgCost {
     this.#applyRules();
     const { drawn, filterWork } = this.#total();
     if (drawn > MAX_DRAWN) throw broken(`The SVG draws more than ${MAX_DRAWN} elements by reference.`);
-    if (filterWork * pixels > MAX_FILTER_WORK) throw broken('The filters of the SVG would take too long.');
+    if (filterWork * pixels > MAX_FILTER_WORK)
+      throw broken('The filters and masks of the SVG would take too long.');
   }
 
   #applyRules(): void {
@@ -148,7 +150,7 @@ export class SvgCost {
       const target = nodes[to]!;
       const times = target.tag === 'marker' && typeof edge.to === 'string' ? node.corners : 1;
       if (!PAINT_ONLY.includes(target.tag)) drawn[at]! += times * drawn[to]!;
-      work[at]! += times * work[to]!;
+      work[at]! += times * (work[to]! + (target.tag === 'mask' ? MASK_WORK : 0));
     }
     return { drawn: drawn[0]!, filterWork: work[0]! };
   }
@@ -156,17 +158,22 @@ export class SvgCost {
 
 const cornersOf = (path: string | undefined) => 1 + (path?.match(/[a-z]|[-+]?[\d.]+/gi)?.length ?? 0);
 
-/** Relative cost of a filter primitive at a pixel; a plain one is 1. */
+/** Cost of a filter primitive at a pixel, in units of about 50 ns: what feColorMatrix takes in librsvg 2.63. */
 function primitiveWork(tag: string, attributes: ReadonlyMap<string, string>): number {
   if (!tag.startsWith('fe')) return 0;
   const [x, y] = numbers(attributes.get(tag === 'feConvolveMatrix' ? 'order' : 'radius'));
   switch (tag) {
+    case 'feGaussianBlur':
+    case 'feDropShadow':
+    case 'feDiffuseLighting':
+    case 'feSpecularLighting':
+      return 5;
     case 'feTurbulence':
-      return 4 * Math.min(Math.max(1, numbers(attributes.get('numOctaves'))[0] ?? 1), 9);
+      return 5 + 2 * Math.min(Math.max(1, numbers(attributes.get('numOctaves'))[0] ?? 1), 9);
     case 'feConvolveMatrix':
-      return Math.max(1, (x ?? 3) * (y ?? x ?? 3));
+      return 1 + ((x ?? 3) * (y ?? x ?? 3)) / 4;
     case 'feMorphology':
-      return (2 * Math.abs(x ?? 0) + 1) * (2 * Math.abs(y ?? x ?? 0) + 1);
+      return 20 + 3 * Math.max(Math.abs(x ?? 0), Math.abs(y ?? 0));
     default:
       return 1;
   }
@@ -174,12 +181,7 @@ function primitiveWork(tag: string, attributes: ReadonlyMap<string, string>): nu
 
 /** `filter: blur(4px) drop-shadow(…)`. */
 function functionWork(css: string | undefined): number {
-  if (css === undefined || css.length > 100_000) return 0;
-  return (
-    2 *
-    (css.match(/\b(blur|drop-shadow|brightness|contrast|grayscale|hue-rotate|invert|sepia|saturate)\(/gi)
-      ?.length ?? 0)
-  );
+  return css === undefined ? 0 : 5 * (css.match(/\b(blur|drop-shadow)\(/gi)?.length ?? 0);
 }
 
 const numbers = (text: string | undefined) =>

@@ -5,14 +5,15 @@ export const needsCleaning = (css: string): boolean => /url\s*\(|\\|@|\/\*/i.tes
 
 /**
  * Without imports, fonts to load, and any `url()` but one to an element of the document, which is written as
- * `url(#id)`. Escapes and comments go first: they can hide the rest.
+ * `url(#id)`. Escapes and comments go first: they can hide the rest. What is removed leaves a blank, so that
+ * the parts around it never join.
  */
 export function cleanCss(css: string): string {
   return withoutComments(css)
     .replaceAll('\\', '')
-    .replace(/@import[^;]*;?/gi, '')
-    .replace(/@font-face[^{};]*(\{[^}]*\}?)?/gi, '')
-    .replace(/@charset[^;]*;?/gi, '')
+    .replace(/@import[^;]*;?/gi, ' ')
+    .replace(/@font-face[^{};]*(\{[^}]*\}?)?/gi, ' ')
+    .replace(/@charset[^;]*;?/gi, ' ')
     .replace(/url\s*\(([^)]*)\)?/gi, (_, target: string) => {
       const id = fragment(target.trim().replace(/^["']|["']$/g, ''));
       return id === undefined ? 'none' : `url(#${id})`;

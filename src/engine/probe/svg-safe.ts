@@ -154,7 +154,7 @@ class SafeWriter {
     const { width, height } = svgSize(plainAttributes(tag));
     const style = attributes.get('style');
     const size = `width:${width}px !important;height:${height}px !important`;
-    attributes.set('style', style ? `${style};${size}` : size);
+    attributes.set('style', style ? `${style.replace(/;\s*$/, '')};${size}` : size);
     attributes.set('width', `${width}px`);
     attributes.set('height', `${height}px`);
   }
@@ -162,7 +162,9 @@ class SafeWriter {
   #attributes(tag: SaxesTagNS): Map<string, string> {
     const kept = new Map<string, string>();
     for (const { prefix, local, uri, value } of Object.values(tag.attributes)) {
-      if (local === 'href' && (prefix === '' || uri === XLINK_NAMESPACE)) {
+      // SVG that was cut out of HTML uses xlink without declaring it.
+      const isXlink = uri === XLINK_NAMESPACE || (uri === '' && prefix === 'xlink');
+      if (local === 'href' && (prefix === '' || isXlink)) {
         const href = safeHref(value, IMAGE_ELEMENTS.includes(tag.local));
         if (href !== undefined) kept.set(prefix === '' ? 'href' : 'xlink:href', href);
       } else if (uri === XML_NAMESPACE && (local === 'space' || local === 'lang')) {

@@ -8,6 +8,8 @@ import { readSvgText } from './svg-text.ts';
 
 const SVG_NAMESPACE = 'http://www.w3.org/2000/svg';
 const PARSE_CHARS = 4_096;
+/** The root's start tag ends before this: the server's own process parses no more. */
+const MAX_ROOT_CHARS = 256 * 1024;
 
 export async function probeSvg(reader: Reader, limits: Limits): Promise<Header> {
   const { width, height } = svgPixels(plainAttributes(findRoot(await readSvgText(reader))), limits);
@@ -58,7 +60,7 @@ function findRoot(text: string): SaxesTagNS {
   parser.on('opentag', (tag) => {
     root ??= tag;
   });
-  for (let at = 0; at < text.length && !root; at += PARSE_CHARS)
+  for (let at = 0; at < Math.min(text.length, MAX_ROOT_CHARS) && !root; at += PARSE_CHARS)
     parser.write(text.slice(at, at + PARSE_CHARS));
   if (!root) throw broken('The SVG has no root element.');
   checkRoot(root);

@@ -36,6 +36,9 @@ const TAG = {
 const PHOTOMETRIC_CFA = 32803;
 const PHOTOMETRIC_LINEAR_RAW = 34892;
 const COMPRESSION_OLD_JPEG = 6;
+/** Of a Panasonic's sensor: top, left, bottom, right; and its bits a sample. */
+const RW2_BORDERS = [4, 5, 6, 7];
+const RW2_BITS_PER_SAMPLE = 10;
 const MAX_SUB_IFDS = 16;
 /** Strips or tiles of one picture: 100 megapixels in strips of 100 pixels. */
 const MAX_BLOCKS = 1_000_000;
@@ -56,7 +59,7 @@ async function probePages(tiff: Tiff, first: Ifd, limits: Limits): Promise<Heade
   checkPixels(width, height, limits);
   await checkBlocks(tiff, first, width, height);
   const orientation = asOrientation(await tiff.number(first, TAG.orientation));
-  const bits = await tiff.numbers(first, TAG.bitsPerSample);
+  const bitDepth = await depthOf(tiff, first, TAG.bitsPerSample);
   const photometric = await tiff.number(first, TAG.photometric);
   const iccProfile = await profileName(tiff, first);
   return {
@@ -66,7 +69,7 @@ async function probePages(tiff: Tiff, first: Ifd, limits: Limits): Promise<Heade
     pages: await countPages(tiff, first, limits.maxFrames + 1),
     animated: false,
     alpha: await hasAlpha(tiff, first),
-    bitDepth: Math.max(1, ...bits),
+    bitDepth,
     colorSpace: COLOR_SPACES[photometric ?? 1] ?? 'rgb',
     ...(iccProfile && { iccProfile }),
   };
@@ -90,6 +93,13 @@ async function size(tiff: Tiff, ifd: Ifd): Promise<{ width: number; height: numb
     width: (await tiff.number(ifd, TAG.width)) ?? 0,
     height: (await tiff.number(ifd, TAG.height)) ?? 0,
   };
+}
+
+/** The largest of the samples' depths. */
+async function depthOf(tiff: Tiff, ifd: Ifd, tag: number): Promise<number> {
+  const depth = Math.max(1, ...(await tiff.numbers(ifd, tag)));
+  if (depth > 64 || !Number.isInteger(depth)) throw broken(`The file declares ${depth} bits a sample.`);
+  return depth;
 }
 
 /** Associated or unassociated alpha. A fourth sample of no stated meaning is not taken for transparency. */
@@ -217,7 +227,7 @@ async function probeRawTiff(tiff: Tiff, first: Ifd, raw: RawPicture, limits: Lim
   checkPixels(width, height, limits);
   const stored = await size(tiff, raw.ifd);
   checkPixels(stored.width, stored.height, limits);
-  const bits = await tiff.numbers(raw.ifd, raw.format === 'rw2' ? 10 : TAG.bitsPerSample);
+  const depthTag = raw.format === 'rw2' ? RW2_BITS_PER_SAMPLE : TAG.bitsPerSample;
   const linear = (await tiff.number(raw.ifd, TAG.photometric)) === PHOTOMETRIC_LINEAR_RAW;
   return {
     format: raw.format,
@@ -226,18 +236,17 @@ async function probeRawTiff(tiff: Tiff, first: Ifd, raw: RawPicture, limits: Lim
     pages: 1,
     animated: false,
     alpha: false,
-    bitDepth: Math.max(1, ...bits),
+    bitDepth: await depthOf(tiff, raw.ifd, depthTag),
     colorSpace: linear ? 'rgb' : 'cfa',
   };
 }
 
 async function rawSize(tiff: Tiff, { format, ifd }: RawPicture): Promise<{ width: number; height: number }> {
   if (format === 'rw2') {
-    const [top, left, bottom, right] = [4, 5, 6, 7].map((tag) => tiff.number(ifd, tag));
-    return {
-      width: ((await right) ?? 0) - ((await left) ?? 0),
-      height: ((await bottom) ?? 0) - ((await top) ?? 0),
-    };
+    const borders: number[] = [];
+    for (const tag of RW2_BORDERS) borders.push((await tiff.number(ifd, tag)) ?? 0);
+    const [top, left, bottom, right] = borders as [number, number, number, number];
+    return { width: right - left, height: bottom - top };
   }
   const [top, left, bottom, right] = await tiff.numbers(ifd, TAG.activeArea, 4);
   if (right !== undefined && right > left! && bottom! > top!)

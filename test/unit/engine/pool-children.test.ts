@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { PoolEvent } from '../../../src/engine/pool/task-pool.ts';
+import type { PoolEvent } from '../../../src/engine/pool/events.ts';
 import { Problem } from '../../../src/problem.ts';
 import {
   firstEvent,
@@ -91,6 +91,26 @@ describe('children', () => {
     assert.notEqual(successor.pid, pid);
     await until('it is dead', () => !isAlive(pid));
     assert.ok(pool.stats().peakRssBytes > 500 * MIB);
+  });
+
+  it('cannot start where the work folder cannot be used: that is told, not waited for', async (t) => {
+    const workDir = join(tempDir(t), 'file');
+    writeFileSync(workDir, '');
+    const pool = makePool(t, { workDir });
+    await assert.rejects(pool.start(), problem('dependency_down'));
+    await assert.rejects(pool.scratch(), problem('dependency_down'));
+    await assert.rejects(pool.run('echo', 1, { limits }), problem('dependency_down'));
+  });
+
+  it('that were just replaced are gone, with their folders, when close resolves', async (t) => {
+    const workDir = tempDir(t);
+    const pids: number[] = [];
+    const onEvent = (event: PoolEvent) => event.type === 'child_started' && pids.push(event.pid);
+    const pool = makePool(t, { workDir, size: 1, maxTasksPerChild: 1, onEvent });
+    while (pids.length < 3) await pool.run('echo', 1, { limits });
+    await pool.close();
+    assert.ok(!pids.some(isAlive));
+    assert.deepEqual(readdirSync(workDir), []);
   });
 
   it('do not end at a signal that a service manager sends to the whole group', async (t) => {

@@ -37,6 +37,16 @@ describe('a task', () => {
     assert.equal(pool.stats().restarts, 0, 'a thrown error costs no child');
   });
 
+  it('fails where its input cannot be sent, and the next one goes on', async (t) => {
+    const pool = makePool(t, { size: 1 });
+    await assert.rejects(
+      pool.run('echo', () => {}, { limits }),
+      problem('internal'),
+    );
+    assert.equal(await pool.run('echo', 1, { limits }), 1);
+    assert.equal(pool.stats().restarts, 0);
+  });
+
   it('fails where the listener of its events throws, and the next one goes on', async (t) => {
     const pool = makePool(t, { size: 1 });
     const report = () => {

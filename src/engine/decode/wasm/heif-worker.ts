@@ -48,25 +48,20 @@ function decodePrimary(heif: h.LibHeif, { path, maxPixels }: HeifRequest): Serve
   cleanup.adopt(file, api._free);
 
   const context = cleanup.adopt(api._heif_context_alloc(), api._heif_context_free);
-  heif.setLimits(context, {
-    maxImageSizePixels: maxPixels,
-    maxTotalMemory: maxPixels * MAX_BYTES_PER_PIXEL + FIXED_BYTES,
-  });
   heif.check((e) => api._heif_context_read_from_memory_without_copy(e, context, file, size, 0));
   const handle = cleanup.adopt(
     heif.checkOut((e, out) => api._heif_context_get_primary_image_handle(e, context, out)),
     api._heif_image_handle_release,
   );
-  requireAtMost(
-    maxPixels,
-    api._heif_image_handle_get_width(handle),
-    api._heif_image_handle_get_height(handle),
-  );
-  requireAtMost(
-    maxPixels,
-    api._heif_image_handle_get_ispe_width(handle),
-    api._heif_image_handle_get_ispe_height(handle),
-  );
+  const coded = {
+    width: api._heif_image_handle_get_ispe_width(handle),
+    height: api._heif_image_handle_get_ispe_height(handle),
+  };
+  requireAtMost(maxPixels, coded.width, coded.height);
+  heif.setLimits(context, {
+    maxImageSizePixels: Math.max(maxPixels, padded(coded.width) * padded(coded.height)),
+    maxTotalMemory: maxPixels * MAX_BYTES_PER_PIXEL + FIXED_BYTES,
+  });
 
   const alpha = api._heif_image_handle_has_alpha_channel(handle) !== 0;
   const chroma = alpha ? h.CHROMA_INTERLEAVED_RGBA : h.CHROMA_INTERLEAVED_RGB;
@@ -93,6 +88,9 @@ function requireAtMost(maxPixels: number, width: number, height: number): void {
     detail: `Expected at most ${maxPixels} pixels, found ${width} × ${height}.`,
   });
 }
+
+/** HEVC codes whole blocks, of 64 pixels at most. */
+const padded = (side: number): number => Math.ceil(side / 64) * 64;
 
 /** The file goes straight into WebAssembly memory, without a copy on the JavaScript side. */
 function readIntoHeap(heif: h.LibHeif, path: string): { pointer: number; size: number } {

@@ -122,9 +122,10 @@ export class WasmHost<Request, Reply> {
   #start(wasm: WebAssembly.Module): Worker {
     const worker = new Worker(this.#options.worker, {
       workerData: { wasm } satisfies WorkerStart,
-      // A decoder reads nothing of the environment.
+      // A decoder reads nothing of the environment, and the process's own flags are not meant for it.
       env: {},
       argv: [],
+      execArgv: [],
       ...(this.#options.resourceLimits && { resourceLimits: this.#options.resourceLimits }),
     });
     const lost = (code: FaultCode, cause: unknown) => {

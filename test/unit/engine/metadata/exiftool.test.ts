@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { after, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import {
   endExiftool,
@@ -133,6 +134,27 @@ describe('a command that takes too long', { timeout: 20_000 }, () => {
     await assert.rejects(runExiftool(['-ver'], { timeoutMs: 1 }), code('processing_timeout'));
     assert.equal((await first).stdout.trim(), '8');
   });
+});
+
+test('stops a command that takes too much memory', {
+  timeout: 20_000,
+  skip: process.platform !== 'linux',
+}, async () => {
+  const text = deflateSync(Buffer.alloc(100_000_000));
+  const chunk = Buffer.concat([Buffer.from('iTXtXML:com.adobe.xmp\0\x01\0\0\0', 'latin1'), text]);
+  const frame = Buffer.alloc(8);
+  frame.writeUInt32BE(chunk.length - 4, 0);
+  frame.writeUInt32BE(crc32(chunk), 4);
+  const png = await sharp({ create: { width: 1, height: 1, channels: 3, background: 'red' } })
+    .png()
+    .toBuffer();
+  const path = join(dir, 'bomb.png');
+  await writeFile(
+    path,
+    Buffer.concat([png.subarray(0, 33), frame.subarray(0, 4), chunk, frame.subarray(4), png.subarray(33)]),
+  );
+  await assert.rejects(runExiftool(['-j', path], { maxMemoryBytes: 80_000_000 }), code('memory_exceeded'));
+  assert.match(await exiftoolVersion(), /^1/);
 });
 
 test('says that perl is missing', async () => {
