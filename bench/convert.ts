@@ -65,11 +65,11 @@ const dngResult = await compare(
     { name: 'tintype pool', what: 'LibRaw in WebAssembly, AHD', run: ours(dng) },
     {
       name: 'dcraw_emu + sharp + exiftool',
-      what: 'dcraw_emu -w -W -o 1 -q 3, sharp to JPEG, exiftool process',
+      what: 'dcraw_emu -w -W -o 1 -q 3 -T, sharp to JPEG, exiftool process',
       run: async () => {
-        const ppm = join(dir, 'dcraw.ppm');
-        await run('dcraw_emu', ['-w', '-W', '-o', '1', '-q', '3', '-Z', ppm, dng]);
-        await sharp(ppm).jpeg({ quality: 95, chromaSubsampling: '4:4:4', optimiseCoding: false }).toFile(out);
+        const tiff = join(dir, 'dcraw.tif');
+        await run('dcraw_emu', ['-w', '-W', '-o', '1', '-q', '3', '-T', '-Z', tiff, dng]);
+        await sharp(tiff).jpeg({ quality: 95, chromaSubsampling: '4:4:4', optimiseCoding: false }).toFile(out);
         await copyTags(dng);
       },
     },

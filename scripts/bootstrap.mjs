@@ -87,6 +87,8 @@ function ensurePinnedNode() {
     encoding: 'utf8',
     timeout: NODE_SETUP_TIMEOUT_MS,
   });
+  // npm linked no command while there was no binary.
+  npm('rebuild', 'node', '--ignore-scripts', '--loglevel=error');
   if (pinnedNodeRuns(folder)) return;
   throw new Stop(
     `the pinned Node (package "node") could not be set up for ${platform} ${process.arch}.
@@ -96,7 +98,12 @@ ${firstLines(run, 12)}`,
 
 function pinnedNodeRuns(folder) {
   const binary = join(folder, 'bin', platform === 'win32' ? 'node.exe' : 'node');
-  return existsSync(binary) && spawnSync(binary, ['--version'], { timeout: 20_000 }).status === 0;
+  const command = join(modules, '.bin', platform === 'win32' ? 'node.cmd' : 'node');
+  return (
+    existsSync(binary) &&
+    existsSync(command) &&
+    spawnSync(binary, ['--version'], { timeout: 20_000 }).status === 0
+  );
 }
 
 /**
@@ -132,12 +139,12 @@ function npmEnv() {
   return { ...rest, npm_config_update_notifier: 'false' };
 }
 
-/** npm tells the reason first, then its usage. */
+/** npm tells the reason first, then its usage; indented lines are a stack. */
 function firstLines({ stdout, stderr: errors }, count) {
   const lines = `${errors ?? ''}\n${stdout ?? ''}`
     .split('\n')
     .map((line) => line.replace(/^npm error\s?/, '').trimEnd());
-  const told = lines.filter((line) => line && !/^npm warn|complete log of this run/.test(line));
+  const told = lines.filter((line) => line && !/^\s|^\W*$|^npm warn|complete log of this run/.test(line));
   return told
     .slice(0, count)
     .map((line) => `  ${line}`)

@@ -5,6 +5,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { VARIABLES, type Variable } from '../src/config.ts';
+import { httpApiPage } from '../src/contract/http-api-page.ts';
+import { openApiDocument } from '../src/contract/openapi.ts';
+import { OPERATIONS } from '../src/contract/operations.ts';
 
 interface GeneratedDocument {
   /** Relative to the project's root. */
@@ -15,6 +18,8 @@ interface GeneratedDocument {
 const DOCUMENTS: readonly GeneratedDocument[] = [
   { path: 'docs/configuration.md', render: configurationPage },
   { path: '.env.example', render: envExample },
+  { path: 'docs/http-api.md', render: () => httpApiPage(OPERATIONS) },
+  { path: 'docs/openapi.json', render: openApiJson },
 ];
 
 const root = new URL('../', import.meta.url);
@@ -39,6 +44,13 @@ if (outdated.length > 0) {
     console.log('Run: npm run docs');
     process.exitCode = 1;
   }
+}
+
+async function openApiJson(): Promise<string> {
+  const { version } = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
+    version: string;
+  };
+  return `${JSON.stringify(openApiDocument(OPERATIONS, { version }), null, 2)}\n`;
 }
 
 function configurationPage(): string {

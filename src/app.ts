@@ -119,13 +119,14 @@ function logPoolEvent(logger: Logger, event: PoolEvent): void {
     return;
   }
   if (event.type !== 'child_exited') {
-    logger.debug(event, event.type);
+    const { type, ...rest } = event;
+    logger.debug(rest, type);
     return;
   }
-  const { reason, ...exit } = event;
+  const { type, reason, ...exit } = event;
   const why = reason instanceof Problem ? reason.code : reason;
   const asked = why === 'retired' || why === 'cancelled' || why === 'shutting_down';
-  logger[asked ? 'debug' : 'warn']({ ...exit, reason: why }, event.type);
+  logger[asked ? 'debug' : 'warn']({ ...exit, reason: why }, type);
 }
 
 function listenProblem(cause: NodeJS.ErrnoException, { host, port }: Config): Problem {

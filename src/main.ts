@@ -3,6 +3,7 @@
  * Exit statuses: 0 done, 1 some files failed, 2 the command or the configuration is wrong, 128 + n ended by
  * signal n.
  */
+import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { didYouMean, HelpRequested, parseCommandLine, UsageError } from './cli/args.ts';
 import { type CommandContext, EXIT } from './cli/command.ts';
@@ -39,6 +40,8 @@ const BROKEN_PIPE_STATUS = 141;
 const SAME_PRESS_MS = 400;
 
 const stop = new AbortController();
+// Each picture in work listens, and --jobs sets how many there are.
+setMaxListeners(0, stop.signal);
 let stoppedAt = 0;
 let stopStatus: number | undefined;
 

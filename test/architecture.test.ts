@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { cyclesOf, type Import, importsOf } from './support/imports.ts';
 
@@ -65,7 +65,7 @@ const CONTRACT_PACKAGES = new Set(['zod', 'node:crypto', 'node:util']);
 const MAX_LINES = 450;
 /** Absolute paths of one machine. */
 const MACHINE = /(^|[\s"'`(=:])\/(work|root)\/|\.\.\/\.library/m;
-/** Who speaks to a person at a terminal; the others log, or throw a Problem. */
+/** Who may write to stdout: it belongs to a person at a terminal, or to the program that reads results. */
 const CONSOLE_ROOMS = new Set(['main', 'app', 'cli']);
 
 function roomOf(file: string): string {
@@ -94,10 +94,11 @@ function complaints(files: ReadonlyMap<string, string>): string[] {
     ...cyclesOf(imports).map((cycle) => `a cycle: ${cycle.join(' → ')}`),
     ...[...files].flatMap(([file, text]) => {
       const lines = text.split('\n').length - 1;
-      const talks = !CONSOLE_ROOMS.has(roomOf(file)) && /^[^'"`/*]*\bconsole\.\w+\(/m.test(text);
+      const talks =
+        !CONSOLE_ROOMS.has(roomOf(file)) && /^[^'"`/*]*\bconsole\.(log|info|debug|dir|table)\(/m.test(text);
       return [
         ...(lines > MAX_LINES ? [`${file} has ${lines} lines: what second thing does it do?`] : []),
-        ...(talks ? [`${file} writes to the console`] : []),
+        ...(talks ? [`${file} writes to stdout`] : []),
       ];
     }),
   ];
@@ -129,6 +130,17 @@ describe('the house', () => {
     const textFiles = files.filter((file) => /\.(ts|mjs|js|json|md|ya?ml|sh|example)$|^\.ci\//.test(file));
     const found = textFiles.filter((file) => MACHINE.test(read(file)));
     assert.deepEqual(found, []);
+  });
+
+  test('documents link to files that exist', () => {
+    const pages = files.filter((file) => file.endsWith('.md'));
+    const broken = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)/g)]
+        .map((link) => join(root, dirname(page), link[1]!))
+        .filter((target) => !existsSync(target))
+        .map((target) => `${page}: ${relative(root, target)}`),
+    );
+    assert.deepEqual(broken, []);
   });
 });
 
@@ -209,7 +221,7 @@ describe('the rules notice what they are for', () => {
     ['sharp outside the engine', { 'src/http/a.ts': "import sharp from 'sharp';" }, /src\/engine alone/],
     ['I/O in the contract', { 'src/contract/a.ts': "import fs from 'node:fs';" }, /contract must not use/],
     ['a long file', { 'src/engine/a.ts': 'x;\n'.repeat(MAX_LINES + 1) }, /what second thing/],
-    ['console output', { 'src/engine/a.ts': 'if (x) console.log(y);\n' }, /writes to the console/],
+    ['console output', { 'src/engine/a.ts': 'if (x) console.log(y);\n' }, /writes to stdout/],
     [
       'a cycle',
       {

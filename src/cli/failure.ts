@@ -31,10 +31,12 @@ export function failureOf(error: unknown): Failure {
 }
 
 function problemReason({ code, title, detail, extra, cause }: Problem): string {
-  const parts = [detail === undefined ? title : `${title}: ${detail}`];
+  // The engine speaks of options as queries spell them.
+  const told = detail?.replaceAll('preview=embedded', '--preview embedded');
+  const parts = [told === undefined ? title : `${title}: ${told}`];
   // Here the person is the operator: what the server would only log is theirs to read.
   if (code === 'internal' && cause !== undefined) parts.push(String((cause as Error).message ?? cause));
-  if (extra?.preview_available === true && !detail?.includes('preview')) {
+  if (extra?.preview_available === true && !told?.includes('--preview')) {
     parts.push('its embedded preview can be had with --preview embedded');
   }
   const variable = VARIABLE_OF[code];

@@ -36,7 +36,7 @@ export interface Facts {
   mime: string;
   /** Bytes of the file. */
   bytes: number;
-  /** As displayed: orientation, irot, imir and clap applied; an SVG at its own size, rounded up. */
+  /** As displayed: orientation, irot, imir and clap applied; an SVG at its own size at 72 dpi, rounded. */
   width: number;
   height: number;
   /** What the decoder's pixels still need to be upright; 1 for HEIC and AVIF (their decoder has applied it) and RAW. */

@@ -1,29 +1,49 @@
 /** Starts the real service in this process, on a free port, with a data folder of its own. */
-import { readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { type Service, serve } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { ProblemDocument } from '../../src/contract/resources.ts';
 import { createLogger } from '../../src/http/request-log.ts';
-import { tempDir } from './temp.ts';
 
 export interface TestService extends Service {
   port: number;
   /** What was logged, parsed. */
   log: Record<string, unknown>[];
   logText: () => string;
-  /** What the pool's folder holds besides its children's own folders. */
+  /** The folders that requests hold at the moment. */
   scratch: () => string[];
+  /** What is left in the work folder. */
+  workFolder: () => string[];
+  /** Takes it away from under the service. */
+  removeWorkFolder: () => Promise<void>;
 }
 
-/** Takes a test's context, or `{ after }` of node:test for all the tests of a file. */
-export async function startService(
-  t: { after(fn: () => void | Promise<void>): unknown },
-  env: Record<string, string> = {},
-): Promise<TestService> {
+export interface Ending {
+  after(fn: () => void | Promise<void>): unknown;
+}
+
+/**
+ * To be called in the body of a `describe`: what `before` starts with it ends with the suite, last in first out. (The
+ * `after` of node:test, called within `before`, would run when `before` is over.)
+ */
+export function endWithSuite(): Ending {
+  const ends: (() => void | Promise<void>)[] = [];
+  after(async () => {
+    for (const end of ends.reverse()) await end();
+  });
+  return { after: (end) => ends.push(end) };
+}
+
+/** @param t a test's context, or `endWithSuite()` */
+export async function startService(t: Ending, env: Record<string, string> = {}): Promise<TestService> {
   const lines: string[] = [];
-  const dataDir = tempDir(t);
+  const dataDir = mkdtempSync(join(tmpdir(), 'tintype-test-'));
   const config = loadConfig({
     PORT: '0',
     DATA_DIR: dataDir,
@@ -32,11 +52,15 @@ export async function startService(
     SHUTDOWN_TIMEOUT_SECONDS: '10',
     ...env,
   });
-  const service = await serve(config, {
+  let service: Service | undefined;
+  t.after(async () => {
+    await service?.close();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+  service = await serve(config, {
     logger: createLogger('debug', { write: (line) => lines.push(line) }),
     announce: () => {},
   });
-  t.after(() => service.close());
   const work = join(dataDir, 'work');
   return {
     ...service,
@@ -45,9 +69,11 @@ export async function startService(
       return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     },
     logText: () => lines.join(''),
+    workFolder: () => readdirSync(work),
+    removeWorkFolder: () => rename(work, `${work}-gone`),
     scratch: () =>
       readdirSync(work).flatMap((pool) =>
-        readdirSync(join(work, pool)).filter((folder) => !folder.startsWith('child-')),
+        readdirSync(join(work, pool)).filter((folder) => folder.startsWith('task-')),
       ),
   };
 }
@@ -66,7 +92,7 @@ export function convert(
   { query = '', filename = 'photo.jpg', ...init }: ConvertRequest = {},
 ): Promise<Response> {
   const form = new FormData();
-  form.append('file', new Blob([file as BlobPart]), filename);
+  form.append('file', new Blob([file as Uint8Array<ArrayBuffer>]), filename);
   return fetch(`${address}/convert${query && `?${query}`}`, { method: 'POST', body: form, ...init });
 }
 
@@ -102,9 +128,7 @@ export async function rawConnection({ port }: TestService): Promise<RawConnectio
   socket.on('error', () => {}); // a reset is one way for a connection to close
   socket.on('end', () => socket.end());
   socket.on('close', () => resolve(text));
-  await new Promise<void>((connected) => {
-    socket.once('connect', connected);
-  });
+  await once(socket, 'connect');
   const until = (pattern: RegExp) =>
     new Promise<string>((found, failed) => {
       const look = () => pattern.test(text) && found(text);
@@ -123,3 +147,6 @@ export async function eventually(what: string, check: () => boolean | Promise<bo
   }
   throw new Error(`${what}: not within 10 s`);
 }
+
+/** What `fetch` takes as a body; the DOM's types, which would name it, are not those of this project. */
+export type FetchBody = NonNullable<RequestInit['body']>;

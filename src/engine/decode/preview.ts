@@ -13,8 +13,8 @@ const THUMBNAIL_TAG = 'ThumbnailImage';
 const MAX_CANDIDATES = 16;
 
 /**
- * Writes the largest embedded JPEG preview into `outDir` and answers its path. The bytes are those of the
- * camera, untouched; their orientation may be that of the sensor, stated by an EXIF block of their own or none.
+ * Writes the largest embedded JPEG preview into `outDir` and answers its path. The bytes are the camera's; where
+ * they do not say how the picture is to be turned, the RAW file's Orientation is added.
  * @throws Problem `preview_not_found`, or what `runExiftool` throws
  */
 export async function extractPreview(
@@ -22,19 +22,25 @@ export async function extractPreview(
   outDir: string,
   options: CommandOptions = {},
 ): Promise<string> {
-  const deadline = performance.now() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
-  const within = () => ({
-    ...options,
-    ...(options.timeoutMs && { timeoutMs: Math.max(1, deadline - performance.now()) }),
-  });
+  const run = withinOneDeadline(options);
   return withPlainName(path, async (source) => {
-    for (const [i, tag] of (await candidates(source, within())).entries()) {
+    const { tags, orientation } = await embeddedPictures(source, run);
+    for (const [i, tag] of tags.entries()) {
       const target = join(resolve(outDir), `preview-${i}.jpg`);
-      // `%0f` is no part of the name: without a format code exiftool takes the argument for an extension.
+      // `%0f` stands for nothing: without a format code exiftool takes the argument for an extension.
       const name = `%0f${target.replaceAll('%', '%%')}`;
-      await runExiftool(['-b', '-m', `-${tag}`, '-w!', name, source], within());
-      if (await isJpeg(target)) return target;
-      await rm(target, { force: true });
+      await run(['-b', '-m', `-${tag}`, '-w!', name, source]);
+      const jpeg = await jpegHeader(target);
+      if (!jpeg) {
+        await rm(target, { force: true });
+        continue;
+      }
+      // Sensors lie on their long side: a preview that stands has been turned already.
+      const turned = orientation >= 5 && jpeg.height > jpeg.width;
+      if (orientation > 1 && jpeg.orientation === undefined && !turned) {
+        await run(['-m', '-n', `-Orientation=${orientation}`, '-overwrite_original', target]);
+      }
+      return target;
     }
     throw new Problem('preview_not_found', { detail: 'The file holds no embedded JPEG preview.' });
   });
@@ -54,11 +60,24 @@ export async function hasPreview(path: string, options: CommandOptions = {}): Pr
   }
 }
 
-/** `group:tag` of each embedded picture, the most bytes first, thumbnails after all others. */
-async function candidates(source: string, options: CommandOptions): Promise<string[]> {
-  const tags = [...PREVIEW_TAGS, THUMBNAIL_TAG].map((tag) => `-${tag}`);
-  const { stdout } = await runExiftool(['-a', '-G1', '-s', ...tags, source], options);
-  return Array.from(stdout.matchAll(/^\[(\w+)\]\s+(\w+)\s*:.*?\(Binary data (\d+) bytes/gm))
+type Run = (args: string[]) => Promise<string>;
+
+function withinOneDeadline({ timeoutMs, ...options }: CommandOptions): Run {
+  const end = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
+  return async (args) => {
+    const left = end === undefined ? {} : { timeoutMs: Math.max(1, end - performance.now()) };
+    return (await runExiftool(args, { ...options, ...left })).stdout;
+  };
+}
+
+/**
+ * `group:tag` of each embedded picture, the most bytes first, thumbnails after all others; and the file's
+ * Orientation as in EXIF.
+ */
+async function embeddedPictures(source: string, run: Run): Promise<{ tags: string[]; orientation: number }> {
+  const wanted = [...PREVIEW_TAGS, THUMBNAIL_TAG, 'IFD0:Orientation'].map((tag) => `-${tag}`);
+  const listing = await run(['-a', '-G1', '-s', '-n', ...wanted, source]);
+  const tags = Array.from(listing.matchAll(/^\[(\w+)\]\s+(\w+)\s*:.*?\(Binary data (\d+) bytes/gm))
     .map(([, group, tag, bytes]) => ({
       name: `${group}:${tag}`,
       bytes: Number(bytes),
@@ -67,18 +86,20 @@ async function candidates(source: string, options: CommandOptions): Promise<stri
     .sort((a, b) => Number(a.thumbnail) - Number(b.thumbnail) || b.bytes - a.bytes)
     .slice(0, MAX_CANDIDATES)
     .map(({ name }) => name);
+  const orientation = Number(/^\[IFD0\]\s+Orientation\s*: ([1-8])$/m.exec(listing)?.[1] ?? 1);
+  return { tags, orientation };
 }
 
-/** Some cameras' tags hold other things, and cut files hold a header without a picture. */
-async function isJpeg(path: string): Promise<boolean> {
+/** Undefined where it is none: some cameras' tags hold other things, and cut files a header without a picture. */
+async function jpegHeader(path: string) {
   try {
     await using file = await open(path, 'r');
     const { buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
-    if (buffer.readUInt16BE(0) !== 0xffd8) return false;
-    const { format, width, height } = await sharp(path).metadata();
-    return format === 'jpeg' && width > 0 && height > 0;
+    if (buffer.readUInt16BE(0) !== 0xffd8) return undefined;
+    const { format, width, height, orientation } = await sharp(path).metadata();
+    return format === 'jpeg' && width > 0 && height > 0 ? { width, height, orientation } : undefined;
   } catch {
     // Not written, or no picture.
-    return false;
+    return undefined;
   }
 }

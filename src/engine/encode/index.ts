@@ -10,7 +10,7 @@ import { gif } from './gif.ts';
 import { jpeg } from './jpeg.ts';
 import { png } from './png.ts';
 import { tiff } from './tiff.ts';
-import { WEBP_MAX_SIDE_PX, webp } from './webp.ts';
+import { WEBP_MAX_SIDE_PX, WEBP_ROBUST_EFFORT, webp } from './webp.ts';
 
 export type Output = NormalPlan['output'];
 /** Of frames that no longer carry their own. */
@@ -77,7 +77,23 @@ export async function encode(
     await writeBmp(opaque, path);
     return { ...size, pages: 1, bytes: (await stat(path)).size };
   }
-  const info = await ENCODERS[format](opaque, output, size, timing).toFile(path);
+  const save = (effort?: number) =>
+    ENCODERS[format](
+      opaque.clone(),
+      effort === undefined ? output : { ...output, effort },
+      size,
+      timing,
+    ).toFile(path);
+  const info = await save().catch((error: Error) => {
+    if (!/webpsave: unable to encode/.test(error.message)) throw error;
+    return save(WEBP_ROBUST_EFFORT).catch((cause: Error) => {
+      throw new Problem('invalid_plan', {
+        detail: `WebP cannot hold this picture of ${size.width}×${size.height} px at quality ${output.quality}. Lower the quality or the size, or choose another format.`,
+        errors: [{ path: 'output.quality', message: 'too high for this picture as WebP' }],
+        cause,
+      });
+    });
+  });
   return {
     width: info.width,
     height: info.pageHeight ?? info.height,

@@ -5,6 +5,11 @@
 import type { Encoder } from './index.ts';
 
 export const WEBP_MAX_SIDE_PX = 16_383;
+/**
+ * A large, detailed picture at a high quality can overflow libwebp's first partition (512 KiB, RFC 6386 section 9.2);
+ * low efforts spend more of it.
+ */
+export const WEBP_ROBUST_EFFORT = 4;
 const LARGE_PX = 200_000;
 
 export const webp: Encoder = (image, output, size, timing) =>

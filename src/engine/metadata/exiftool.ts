@@ -86,8 +86,8 @@ export async function exiftoolVersion(): Promise<string> {
  * Runs one command.
  * @param args one argument each, without `-execute`; a value may hold anything but line breaks
  * @throws Problem `processing_timeout` past the deadline, `memory_exceeded`, `cancelled` by the signal,
- *   `dependency_down` where perl is missing, `metadata_failed` where exiftool itself dies. What exiftool finds wrong with a file is no
- *   Problem: see `errors` and `warnings`.
+ *   `dependency_down` where perl is missing, `metadata_failed` where exiftool itself dies. What exiftool finds
+ *   wrong with a file is no Problem: see `errors` and `warnings`.
  */
 export async function runExiftool(args: string[], options: CommandOptions = {}): Promise<CommandResult> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, maxMemoryBytes = DEFAULT_MAX_MEMORY_BYTES } = options;
@@ -100,7 +100,8 @@ export async function runExiftool(args: string[], options: CommandOptions = {}):
     // A command that has not begun is only taken off the queue; one that runs takes its perl with it.
     const running = task.runtimeMs !== undefined;
     task.reject(problem);
-    if (running) void killProcesses(tool);
+    // Whatever closing what was killed may report, the command's own problem says it all.
+    if (running) killProcesses(tool).catch(() => undefined);
   };
   const timer = setTimeout(
     () =>

@@ -44,9 +44,12 @@ export const broken = (detail: string): Problem => new Problem('undecodable_imag
 export function checkPixels(width: number, height: number, limits: Pick<Limits, 'maxPixels'>): void {
   if (width * height <= limits.maxPixels) return;
   throw new Problem('image_too_large', {
-    detail: `The image declares ${width} × ${height} pixels; at most ${limits.maxPixels} pixels are allowed.`,
+    detail: `The image declares ${width} × ${height} pixels; at most ${amount(limits.maxPixels)} are allowed.`,
   });
 }
+
+const amount = (pixels: number) =>
+  pixels < 1_000_000 ? `${pixels} pixels` : `${Math.round(pixels / 100_000) / 10} megapixels`;
 
 /** @throws Problem undecodable_image where a side is zero or no whole number. */
 export function checkSides(width: number, height: number, what: string): void {

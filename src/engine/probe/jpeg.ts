@@ -108,10 +108,13 @@ async function nextMarker(reader: Reader, at: number): Promise<{ code: number; e
   let offset = at;
   while (offset < reader.size) {
     const chunk = await reader.chunk(offset, 2);
-    for (let i = chunk.indexOf(0xff); i >= 0; i = chunk.indexOf(0xff, i + 1)) {
-      if (i + 1 === chunk.length) break;
+    let i = chunk.indexOf(0xff);
+    while (i >= 0 && i + 1 < chunk.length) {
       const code = chunk[i + 1]!;
       if (code !== 0 && code !== 0xff) return { code, end: offset + i + 2 };
+      i += code === 0 ? 2 : 1;
+      // Calls cost more than steps where one follows the other.
+      if (chunk[i] !== 0xff) i = chunk.indexOf(0xff, i);
     }
     // An 0xff that ends the chunk may begin a marker in the next.
     const split = chunk.at(-1) === 0xff && offset + chunk.length < reader.size;

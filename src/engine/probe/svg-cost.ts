@@ -8,23 +8,21 @@ import { costlyRules, type Rule, referencedIds } from './svg-css.ts';
 /** Elements drawn in all, each as often as it is referred to. */
 const MAX_DRAWN = 200_000;
 const MAX_REFERENCES = 1_000_000;
+const MAX_RULES = 10_000;
 /** Units of `primitiveWork` × pixels of the canvas: 100 s at most, less where filters cover parts of it. */
 const MAX_FILTER_WORK = 2_000_000_000;
 const MASK_WORK = 0.4;
 
 /** Painted by a handful of stops, however often it is used. */
 const PAINT_ONLY = ['linearGradient', 'radialGradient'];
+/** Drawn on or around another element that names them in a property. */
+const APPLIED = ['pattern', 'marker', 'mask', 'clipPath', 'filter'];
 /** They refer to an element without drawing it. */
-const NOT_DRAWING = [
-  'a',
-  'animate',
-  'animateMotion',
-  'animateTransform',
-  'animateColor',
-  'set',
-  'mpath',
-  'script',
-];
+const NOT_DRAWING = ['a', 'animate', 'animateMotion', 'animateTransform', 'animateColor', 'set', 'mpath'];
+
+/** `fill`, `mask` and their like mean nothing on these. */
+const isPaintless = (tag: string) =>
+  PAINT_ONLY.includes(tag) || tag === 'stop' || tag === 'filter' || tag.startsWith('fe');
 
 interface Node {
   tag: string;
@@ -36,10 +34,8 @@ interface Node {
   corners: number;
 }
 
-interface Edge {
-  /** A child's index, or an id. */
-  to: number | string;
-}
+/** A child's index, or an id. */
+type Edge = number | string;
 
 export class SvgCost {
   readonly #nodes: Node[] = [];
@@ -51,16 +47,16 @@ export class SvgCost {
   openElement(tag: string, attributes: ReadonlyMap<string, string>): boolean {
     const index = this.#nodes.length;
     const parent = this.#open.at(-1);
-    if (parent !== undefined) this.#nodes[parent]!.edges.push({ to: index });
+    if (parent !== undefined) this.#nodes[parent]!.edges.push(index);
     this.#open.push(index);
     const id = attributes.get('id');
     const classes = (attributes.get('class') ?? '').split(/\s+/).filter(Boolean);
     const edges: Edge[] = [];
     for (const [name, value] of attributes) {
       if (name === 'href' || name === 'xlink:href') {
-        if (value.startsWith('#') && !NOT_DRAWING.includes(tag)) edges.push({ to: value.slice(1) });
-      } else if (value.includes('url(#')) {
-        for (const to of referencedIds(value)) edges.push({ to });
+        if (value.startsWith('#') && !NOT_DRAWING.includes(tag)) edges.push(value.slice(1));
+      } else if (value.includes('url(#') && !isPaintless(tag)) {
+        for (const to of referencedIds(value)) edges.push(to);
       }
     }
     this.#nodes.push({
@@ -68,7 +64,9 @@ export class SvgCost {
       keys: ['*', tag, ...classes.map((name) => `.${name}`), ...(id === undefined ? [] : [`#${id}`])],
       edges,
       filterWork:
-        primitiveWork(tag, attributes) + functionWork(attributes.get('filter') ?? attributes.get('style')),
+        primitiveWork(tag, attributes) +
+        functionWork(attributes.get('filter')) +
+        functionWork(attributes.get('style')),
       corners: cornersOf(attributes.get('d') ?? attributes.get('points')),
     });
     if (id === undefined) return true;
@@ -83,7 +81,10 @@ export class SvgCost {
 
   /** Takes a clean style sheet. */
   styleSheet(css: string): void {
-    this.#rules.push(...costlyRules(css));
+    for (const rule of costlyRules(css)) {
+      if (this.#rules.length >= MAX_RULES) throw broken(`The SVG has more than ${MAX_RULES} style rules.`);
+      this.#rules.push(rule);
+    }
   }
 
   /** @throws Problem undecodable_image where drawing on a canvas of so many pixels would cost too much. */
@@ -106,57 +107,87 @@ export class SvgCost {
     }
     let references = 0;
     for (const node of this.#nodes) {
-      for (const key of byKey.size === 0 ? [] : node.keys) {
+      for (const key of byKey.size === 0 || isPaintless(node.tag) ? [] : node.keys) {
         const rule = byKey.get(key);
         if (!rule) continue;
         node.filterWork += rule.work;
         references += rule.ids.length;
         if (references > MAX_REFERENCES)
           throw broken('The style sheet of the SVG refers to too many elements.');
-        for (const to of rule.ids) node.edges.push({ to });
+        for (const to of rule.ids) node.edges.push(to);
       }
     }
   }
 
   /** Each node's cost once, from the leaves up, without recursion. */
-  #total(): { drawn: number; filterWork: number } {
+  #total(): Cost {
     const nodes = this.#nodes;
-    const drawn = new Float64Array(nodes.length);
-    const work = new Float64Array(nodes.length);
-    const state = new Uint8Array(nodes.length);
+    const costs: (Cost | undefined)[] = new Array(nodes.length);
     const nextEdge = new Uint32Array(nodes.length);
+    const isOpen = new Uint8Array(nodes.length);
     const stack = [0];
-    state[0] = 1;
     while (stack.length > 0) {
       const at = stack.at(-1)!;
-      const node = nodes[at]!;
-      const edge = node.edges[nextEdge[at]!];
-      if (!edge) {
-        drawn[at]! += 1;
-        work[at]! += node.filterWork;
-        state[at] = 2;
+      isOpen[at] = 1;
+      const edge = nodes[at]!.edges[nextEdge[at]!++];
+      if (edge === undefined) {
+        costs[at] = this.#costOf(nodes[at]!, costs);
+        isOpen[at] = 0;
         stack.pop();
         continue;
       }
-      const to = typeof edge.to === 'number' ? edge.to : this.#byId.get(edge.to);
-      if (to !== undefined && state[to] === 0) {
-        state[to] = 1;
-        stack.push(to);
-        continue;
-      }
-      if (to !== undefined && state[to] === 1) throw broken('An element of the SVG refers to itself.');
-      nextEdge[at]! += 1;
-      if (to === undefined) continue;
-      const target = nodes[to]!;
-      const times = target.tag === 'marker' && typeof edge.to === 'string' ? node.corners : 1;
-      if (!PAINT_ONLY.includes(target.tag)) drawn[at]! += times * drawn[to]!;
-      work[at]! += times * (work[to]! + (target.tag === 'mask' ? MASK_WORK : 0));
+      const to = this.#target(edge);
+      if (to === undefined || costs[to]) continue;
+      if (isOpen[to]) throw broken('An element of the SVG refers to itself.');
+      stack.push(to);
     }
-    return { drawn: drawn[0]!, filterWork: work[0]! };
+    return costs[0]!;
+  }
+
+  #target(edge: Edge): number | undefined {
+    return typeof edge === 'number' ? edge : this.#byId.get(edge);
+  }
+
+  /** What a node costs when all that it leads to is known. */
+  #costOf(node: Node, costs: readonly (Cost | undefined)[]): Cost {
+    const cost: Cost = { drawn: 1, corners: node.corners, filterWork: node.filterWork };
+    const applied: { tag: string; target: Cost }[] = [];
+    for (const edge of node.edges) {
+      const to = this.#target(edge);
+      if (to === undefined) continue;
+      const { tag } = this.#nodes[to]!;
+      const target = costs[to]!;
+      if (typeof edge === 'string' && APPLIED.includes(tag)) {
+        applied.push({ tag, target });
+      } else if (typeof edge === 'number' || !PAINT_ONLY.includes(tag)) {
+        add(cost, target, 1);
+        cost.corners += target.corners;
+      }
+    }
+    // Children inherit patterns and markers, but not masks, clips and filters.
+    const { drawn, corners } = cost;
+    for (const { tag, target } of applied) {
+      add(cost, target, tag === 'pattern' ? drawn : tag === 'marker' ? corners : 1);
+      if (tag === 'mask') cost.filterWork += MASK_WORK;
+    }
+    return cost;
   }
 }
 
-const cornersOf = (path: string | undefined) => 1 + (path?.match(/[a-z]|[-+]?[\d.]+/gi)?.length ?? 0);
+interface Cost {
+  /** Elements drawn. */
+  drawn: number;
+  /** Corners of the paths among them. */
+  corners: number;
+  filterWork: number;
+}
+
+function add(to: Cost, from: Cost, times: number): void {
+  to.drawn += from.drawn * times;
+  to.filterWork += from.filterWork * times;
+}
+
+const cornersOf = (path: string | undefined) => path?.match(/[a-z]|[-+]?[\d.]+/gi)?.length ?? 0;
 
 /** Cost of a filter primitive at a pixel, in units of about 50 ns: what feColorMatrix takes in librsvg 2.63. */
 function primitiveWork(tag: string, attributes: ReadonlyMap<string, string>): number {

@@ -4,20 +4,18 @@
 export const needsCleaning = (css: string): boolean => /url\s*\(|\\|@|\/\*/i.test(css);
 
 /**
- * Without imports, fonts to load, and any `url()` but one to an element of the document, which is written as
- * `url(#id)`. Escapes and comments go first: they can hide the rest. What is removed leaves a blank, so that
- * the parts around it never join.
+ * Without at-rules (librsvg knows but `@import`) and without any `url()` but one to an element of the document,
+ * which is written as `url(#id)`. Escapes and comments go first: they can hide the rest. What is removed leaves
+ * a blank, so that the parts around it never join.
  */
 export function cleanCss(css: string): string {
-  return withoutComments(css)
-    .replaceAll('\\', '')
-    .replace(/@import[^;]*;?/gi, ' ')
-    .replace(/@font-face[^{};]*(\{[^}]*\}?)?/gi, ' ')
-    .replace(/@charset[^;]*;?/gi, ' ')
-    .replace(/url\s*\(([^)]*)\)?/gi, (_, target: string) => {
+  return withoutAtRules(withoutComments(css).replaceAll('\\', '')).replace(
+    /url\s*\(([^)]*)\)?/gi,
+    (_, target: string) => {
       const id = fragment(target.trim().replace(/^["']|["']$/g, ''));
       return id === undefined ? 'none' : `url(#${id})`;
-    });
+    },
+  );
 }
 
 /** The id in `#id`; undefined for any other reference, and for ids that readers may take for different ones. */
@@ -45,6 +43,35 @@ export function referencedIds(css: string): string[] {
   return [...css.matchAll(/url\(#([^)]+)\)/g)].map((match) => match[1]!);
 }
 
+/** Each ends with its semicolon or with the block that it opens. */
+function withoutAtRules(css: string): string {
+  const kept: string[] = [];
+  let at = 0;
+  for (;;) {
+    const start = css.indexOf('@', at);
+    if (start < 0) break;
+    kept.push(css.slice(at, start), ' ');
+    const mark = /[;{]/g;
+    mark.lastIndex = start;
+    const end = mark.exec(css);
+    if (!end) return kept.join('');
+    at = end[0] === ';' ? end.index + 1 : blockEnd(css, end.index);
+  }
+  kept.push(css.slice(at));
+  return kept.join('');
+}
+
+function blockEnd(css: string, open: number): number {
+  const brace = /[{}]/g;
+  brace.lastIndex = open;
+  let depth = 0;
+  for (let found = brace.exec(css); found; found = brace.exec(css)) {
+    depth += found[0] === '{' ? 1 : -1;
+    if (depth === 0) return found.index + 1;
+  }
+  return css.length;
+}
+
 export interface Rule {
   /** `#id`, `.class`, `element` or `*`: what the rule's last simple selector asks for at least. */
   key: string;
@@ -53,22 +80,21 @@ export interface Rule {
 
 /**
  * The rules of a clean style sheet that refer to elements or filter. A rule is taken to match wherever its
- * last part does, and one inside of another (`@media`) everywhere.
+ * last part does, and one inside of another everywhere.
  */
-export function costlyRules(sheet: string): Rule[] {
-  const rules: Rule[] = [];
+export function* costlyRules(sheet: string): Generator<Rule> {
   let at = 0;
   for (;;) {
     const open = sheet.indexOf('{', at);
-    if (open < 0) return rules;
+    if (open < 0) return;
     const close = sheet.indexOf('}', open);
     const css = sheet.slice(open + 1, close < 0 ? undefined : close);
     if (css.includes('url(#') || css.includes('filter')) {
       const selectors = sheet.slice(at, open);
-      const nested = css.includes('{') || selectors.includes('@');
-      for (const selector of nested ? ['*'] : selectors.split(',')) rules.push({ key: keyOf(selector), css });
+      for (const selector of css.includes('{') ? ['*'] : selectors.split(','))
+        yield { key: keyOf(selector), css };
     }
-    if (close < 0) return rules;
+    if (close < 0) return;
     at = close + 1;
   }
 }

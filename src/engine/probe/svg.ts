@@ -62,7 +62,7 @@ function findRoot(text: string): SaxesTagNS {
   });
   for (let at = 0; at < Math.min(text.length, MAX_ROOT_CHARS) && !root; at += PARSE_CHARS)
     parser.write(text.slice(at, at + PARSE_CHARS));
-  if (!root) throw broken('The SVG has no root element.');
+  if (!root) throw broken('The SVG has no root element, or one whose start tag does not end.');
   checkRoot(root);
   return root;
 }

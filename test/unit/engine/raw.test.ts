@@ -176,6 +176,14 @@ describe('RAW decoder', () => {
       assert.equal(await hasPreview(withPreview), true);
     });
 
+    it('is to be turned as the RAW file says, where it does not say so itself', async (t) => {
+      if (!requireTool(t, 'perl')) return;
+      const path = join(tempDir(t), 'turned.dng');
+      const preview = { jpeg, width: 48, height: 32 };
+      await writeDng(path, { width: WIDTH, height: HEIGHT, pixel: quadrants, orientation: 8, preview });
+      assert.equal((await sharp(await extractPreview(path, tempDir(t))).metadata()).orientation, 8);
+    });
+
     it('is found in a file with an awkward name, and written to a folder with one', async (t) => {
       if (!requireTool(t, 'perl')) return;
       const [from, to] = [tempDir(t), tempDir(t)];

@@ -7,7 +7,7 @@ import { Exchanges } from '../../../src/http/exchange.ts';
 import { type ReceivedFile, type ReceiveOptions, receiveFile } from '../../../src/http/multipart.ts';
 import { sendProblem, toProblem } from '../../../src/http/problems.ts';
 import { Problem } from '../../../src/problem.ts';
-import { multipartParts } from '../../support/service.ts';
+import { type FetchBody, multipartParts } from '../../support/service.ts';
 import { tempDir } from '../../support/temp.ts';
 
 const MAX_BYTES = 100_000;
@@ -42,7 +42,7 @@ describe('receiveFile', () => {
     received = undefined;
   });
 
-  const post = async (body: BodyInit | ReadableStream, type?: string) => {
+  const post = async (body: FetchBody | ReadableStream, type?: string) => {
     const headers: Record<string, string> = type === undefined ? {} : { 'content-type': type };
     const response = await fetch(`http://127.0.0.1:${port}/`, {
       method: 'POST',
@@ -182,7 +182,7 @@ describe('receiveFile', () => {
   ];
   for (const [title, type, body, detail] of malformed) {
     it(`refuses a request with ${title}`, async () => {
-      const refused = await post(body as BodyInit, type);
+      const refused = await post(body as FetchBody, type);
       assert.deepEqual([refused.status, refused.code], [400, 'malformed_request']);
       assert.match(refused.detail!, detail);
     });
@@ -190,7 +190,7 @@ describe('receiveFile', () => {
 
   it('takes a part named file as the file even without a file name', async () => {
     await post(
-      multipartParts('B', [['Content-Disposition: form-data; name="file"', 'xyz']]) as BodyInit,
+      multipartParts('B', [['Content-Disposition: form-data; name="file"', 'xyz']]) as FetchBody,
       TYPE,
     );
     assert.deepEqual([received!.bytes, received!.filename], [3, undefined]);
@@ -199,7 +199,7 @@ describe('receiveFile', () => {
   it('ignores what stands before and after the parts', async () => {
     const parts = multipartParts('B', [['Content-Disposition: form-data; name="file"; filename="a"', 'xyz']]);
     const { status } = await post(
-      Buffer.concat([Buffer.from('preamble\r\n'), parts, Buffer.from('epilogue')]) as BodyInit,
+      Buffer.concat([Buffer.from('preamble\r\n'), parts, Buffer.from('epilogue')]) as FetchBody,
       TYPE,
     );
     assert.equal(status, 200);

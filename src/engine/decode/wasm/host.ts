@@ -32,6 +32,9 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** setTimeout takes more for 1. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 const hosts = new Set<WasmHost<never, unknown>>();
 
 /** Ends all decoder threads of this process, the busy ones too. A later call starts new ones. */
@@ -63,10 +66,13 @@ export class WasmHost<Request, Reply> {
     const onAbort = () => stop.reject(new Problem('cancelled', { cause: signal?.reason }));
     if (signal?.aborted) onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
-    const timer = setTimeout(() => {
-      const detail = `Decoding this ${this.#options.name} image took longer than ${timeoutMs / 1000} s.`;
-      stop.reject(new Problem('processing_timeout', { detail }));
-    }, timeoutMs);
+    const timer = setTimeout(
+      () => {
+        const detail = `Decoding this ${this.#options.name} image took longer than ${timeoutMs / 1000} s.`;
+        stop.reject(new Problem('processing_timeout', { detail }));
+      },
+      Math.min(timeoutMs, MAX_TIMER_MS),
+    );
 
     const before = this.#last;
     const done = Promise.withResolvers<unknown>();

@@ -30,8 +30,6 @@ interface Exports {
   heif_image_handle_get_color_profile_type(handle: Word): number;
   heif_image_handle_get_raw_color_profile_size(handle: Word): number;
   heif_image_handle_get_raw_color_profile(error: Word, handle: Word, outData: Word): void;
-  heif_decoding_options_alloc(): Word;
-  heif_decoding_options_free(options: Word): void;
   heif_decode_image(
     error: Word,
     handle: Word,
@@ -52,7 +50,7 @@ interface Exports {
 
 type Emscripten = { [K in keyof Exports as `_${K}`]: Exports[K] };
 
-export const COMPRESSION_HEVC = 1;
+const COMPRESSION_HEVC = 1;
 export const COLORSPACE_RGB = 1;
 export const CHROMA_INTERLEAVED_RGB = 10;
 export const CHROMA_INTERLEAVED_RGBA = 11;
@@ -76,7 +74,7 @@ export class HeifError extends Error {
   }
 }
 
-/** heif_security_limits: offset and width in bytes of the fields that are set. */
+/** heif_security_limits: offsets of the fields that are set, 64 bits each. */
 const LIMIT_FIELDS = { maxImageSizePixels: 8, maxTotalMemory: 64 } as const;
 
 export class LibHeif {

@@ -65,10 +65,12 @@ function refusal(error: unknown): Answer<never> {
 function faultCode(error: unknown): FaultCode {
   // A system error: the source could not be read.
   if ((error as NodeJS.ErrnoException).syscall !== undefined) return 'internal';
-  return /out of memory|OOM|enlarge memory|allocation failed/i.test(text(error))
-    ? 'memory_exceeded'
-    : 'decoder_crashed';
+  const message = error instanceof Error ? error.message : String(error);
+  return OUT_OF_MEMORY.test(message) ? 'memory_exceeded' : 'decoder_crashed';
 }
+
+/** Ours, Emscripten's and V8's words for it. */
+const OUT_OF_MEMORY = /out of memory|\bOOM\b|enlarge memory|could not allocate|allocation failed/i;
 
 function text(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
