@@ -31,6 +31,7 @@ export const PROBLEMS = {
   image_too_large: kind(413, 'The image has too many pixels'),
   too_many_frames: kind(413, 'The image has too many frames'),
   unsupported_media_type: kind(415, 'Not a supported image'),
+  range_not_satisfiable: kind(416, 'The range lies outside of the file'),
   undecodable_image: kind(422, 'The image cannot be decoded'),
   raw_not_developable: kind(422, 'The RAW pixels cannot be developed'),
   preview_not_found: kind(422, 'The file holds no embedded preview'),

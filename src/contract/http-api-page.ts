@@ -54,7 +54,7 @@ function section(operation: Operation, parameters: Parameter[]): string {
   return [
     `## ${method} ${path}`,
     `${summary}.${description ? ` ${description}` : ''}`,
-    auth === 'none' ? '' : `Needs a token with the scope ${auth.scopes.map((s) => `\`${s}\``).join(', ')}.`,
+    tokenSentence(auth),
     body?.description ? `**Body.** ${body.description}` : '',
     parameterTable(parameters),
     Object.entries(responses)
@@ -68,6 +68,14 @@ function section(operation: Operation, parameters: Parameter[]): string {
     .filter(Boolean)
     .join('\n\n')
     .concat('\n');
+}
+
+function tokenSentence(auth: Operation['auth']): string {
+  if (auth === 'none') return '';
+  const scopes = auth.scopes.map((scope) => `\`${scope}\``).join(', ');
+  return auth.optional
+    ? `Takes a token with the scope ${scopes}; without one only what is public is given.`
+    : `Needs a token with the scope ${scopes}.`;
 }
 
 function parameterTable(parameters: Parameter[]): string {

@@ -97,7 +97,7 @@ function describe(id: string, operation: Operation, schemas: Components): Json {
     summary: operation.summary,
     ...(operation.description && { description: operation.description }),
     tags: [...operation.tags],
-    ...(auth !== 'none' && { security: [{ token: [...auth.scopes] }] }),
+    ...(auth !== 'none' && { security: [{ token: [...auth.scopes] }, ...(auth.optional ? [{}] : [])] }),
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
       requestBody: {

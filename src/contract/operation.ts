@@ -51,8 +51,11 @@ export interface Operation {
   /** CommonMark. */
   description?: string;
   tags: readonly string[];
-  /** `none`, or a bearer token that carries every one of the scopes. */
-  auth: 'none' | { scopes: readonly Scope[] };
+  /**
+   * `none`, or a bearer token that carries every one of the scopes. Where it is optional, a request without a token is
+   * let in and a token that is given must be valid all the same: for what is public in part.
+   */
+  auth: 'none' | { scopes: readonly Scope[]; optional?: true };
   params?: z.ZodObject;
   /** Strict: an unknown or repeated parameter is `invalid_field`. Without a query schema, and without `plan`, the query is not looked at. */
   query?: z.ZodObject;

@@ -1,5 +1,5 @@
 /** Binds an operation table to handlers: one Fastify route an operation, validated by its schemas. */
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Operation, Scope } from '../contract/operation.ts';
@@ -7,7 +7,7 @@ import type { NormalPlan } from '../contract/plan.ts';
 import { planFromQuery } from '../contract/plan-codec.ts';
 import { Problem } from '../problem.ts';
 import { allowBody } from './early-answer.ts';
-import type { Exchanges } from './exchange.ts';
+import type { Exchange, Exchanges } from './exchange.ts';
 import { IMAGE_CSP } from './headers.ts';
 import { parseFields, parseQuery, queryPairs } from './query.ts';
 
@@ -24,10 +24,8 @@ export interface Call<O extends Operation = Operation> {
   /** The parsed JSON body; a streamed body is still to be read, from `request.raw`. */
   body: Output<Member<Member<O, 'body'>, 'schema'>>;
   request: FastifyRequest;
-  /** Aborts with a Problem when the client goes away or the server ends its patience. */
-  signal: AbortSignal;
-  /** Released when the answer is out or the connection is gone. */
-  resources: AsyncDisposableStack;
+  /** Its `signal` ends the work; what the answer needs until it is out is held by it. */
+  exchange: Exchange;
 }
 
 type Body<R> = R extends { schema: infer S extends z.ZodType }
@@ -112,11 +110,12 @@ function bindOperation(
         return payload;
       },
       handler: async (request, reply) => {
-        const { signal, resources } = exchanges.of(request);
+        const exchange = exchanges.of(request);
+        const { signal } = exchange;
         const input = readInput(operation, request);
         try {
           signal.throwIfAborted();
-          return send(reply, await handler({ ...input, request, signal, resources }));
+          return send(reply, exchange, await handler({ ...input, request, exchange }));
         } catch (error) {
           // What fails because the work was called off has one cause: the calling off.
           throw signal.aborted ? signal.reason : error;
@@ -153,11 +152,15 @@ interface AnyAnswer {
   body?: Readable | Buffer | string;
 }
 
-function send(reply: FastifyReply, answer: AnyAnswer): FastifyReply {
+function send(reply: FastifyReply, exchange: Exchange, answer: AnyAnswer): FastifyReply {
   reply.code(answer.status);
   if (answer.headers) reply.headers(answer.headers);
   if (answer.json !== undefined) return reply.type('application/json').send(JSON.stringify(answer.json));
   if (answer.body === undefined) return reply.send();
   if (answer.type?.startsWith('image/')) reply.header('content-security-policy', IMAGE_CSP);
+  // Past its first byte an answer cannot turn into a problem; the log tells it from a client that left.
+  if (answer.body instanceof Readable) {
+    answer.body.once('error', (cause) => exchange.fail(new Problem('internal', { cause })));
+  }
   return reply.type(answer.type ?? 'application/octet-stream').send(answer.body);
 }

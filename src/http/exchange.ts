@@ -4,15 +4,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
-import { Problem, type ProblemCode } from '../problem.ts';
+import { Problem } from '../problem.ts';
 
 export class Exchange {
   readonly startedAtMs = performance.now();
-  /** Released when the answer is out or the connection is gone, last in first out. */
-  readonly resources = new AsyncDisposableStack();
-  problemCode: ProblemCode | undefined;
-  /** What the log should know beyond the problem's code. */
-  cause: unknown;
+  #problem: Problem | undefined;
+  readonly #held = new AsyncDisposableStack();
   readonly #controller = new AbortController();
 
   /** Aborts when the client goes away, or when the server ends its patience at shutdown. The reason is a Problem. */
@@ -20,8 +17,32 @@ export class Exchange {
     return this.#controller.signal;
   }
 
+  /** What was answered in place of a result, or would have been. */
+  get problem(): Problem | undefined {
+    return this.#problem;
+  }
+
+  fail(problem: Problem): void {
+    this.#problem ??= problem;
+  }
+
+  /** Ends the work. */
   abort(reason: Problem): void {
     this.#controller.abort(reason);
+  }
+
+  /**
+   * Keeps a resource until the answer is out or the connection is gone; the last one held goes first.
+   * @throws the signal's reason where that has happened already; the resource is released then
+   */
+  async hold<T extends AsyncDisposable>(resource: T): Promise<T> {
+    if (!this.#held.disposed) return this.#held.use(resource);
+    await resource[Symbol.asyncDispose]();
+    throw this.signal.reason ?? new Problem('cancelled');
+  }
+
+  release(): Promise<void> {
+    return this.#held.disposeAsync();
   }
 }
 
@@ -50,9 +71,11 @@ export class Exchanges {
     response.once('close', () => {
       this.#running.delete(exchange);
       if (!response.writableFinished) {
-        exchange.abort(new Problem('cancelled', { detail: 'The client closed the connection.' }));
+        const gone = new Problem('cancelled', { detail: 'The client closed the connection.' });
+        exchange.fail(gone);
+        exchange.abort(gone);
       }
-      const released = exchange.resources.disposeAsync().catch(this.#onReleaseFailed);
+      const released = exchange.release().catch(this.#onReleaseFailed);
       this.#releasing.add(released);
       void released.then(() => this.#releasing.delete(released));
       onClose(exchange);

@@ -37,7 +37,7 @@ export interface RequestLine {
 export function logRequest(logger: Logger, exchange: Exchange, line: RequestLine): number {
   const { requestId, method, route, status, socket } = line;
   const ms = performance.now() - exchange.startedAtMs;
-  const { problemCode, cause } = exchange;
+  const { problem } = exchange;
   const entry = {
     request_id: requestId,
     method,
@@ -45,11 +45,12 @@ export function logRequest(logger: Logger, exchange: Exchange, line: RequestLine
     status,
     ...bytesSinceLast(socket),
     ms: Math.round(ms * 10) / 10,
-    ...(problemCode && { code: problemCode }),
+    ...(problem && { code: problem.code }),
   };
-  if (cause === undefined) logger.info(entry, 'request');
-  else if (status >= 500) logger.error({ ...entry, err: cause }, 'request');
-  else logger.info({ ...entry, cause: briefly(cause) }, 'request');
+  const cause = problem?.cause;
+  if (problem && problem.status === 500) logger.error({ ...entry, err: cause ?? problem }, 'request');
+  else if (cause !== undefined) logger.info({ ...entry, cause: briefly(cause) }, 'request');
+  else logger.info(entry, 'request');
   return ms;
 }
 

@@ -13,7 +13,7 @@ import { type Config, limitsFrom } from '../config.ts';
 import { openApiDocument } from '../contract/openapi.ts';
 import { OPERATIONS } from '../contract/operations.ts';
 import type { Pool } from '../engine/pool/pool.ts';
-import { Problem } from '../problem.ts';
+import { PROBLEMS, Problem } from '../problem.ts';
 import { type Authorize, bindOperations, type Handlers } from './bind.ts';
 import { holdBody } from './early-answer.ts';
 import { type Exchange, Exchanges } from './exchange.ts';
@@ -111,10 +111,9 @@ export function buildServer(options: ServerOptions): HttpServer {
 
   function handlers(): Handlers<typeof OPERATIONS> {
     const document = openApiDocument(OPERATIONS, { version });
-    const { bare } = OPERATIONS.convert.body;
     const queueLimit = config.convertQueueLimit;
     return {
-      convert: convertRoute({ pool, limits, queueLimit, bare }),
+      convert: convertRoute({ pool, limits, queueLimit }),
       health: healthRoute(version),
       ready: readyRoute({ checks, isDraining: () => draining }),
       metrics: async () => ({
@@ -137,13 +136,11 @@ export function buildServer(options: ServerOptions): HttpServer {
     reply.headers({ ...defaultHeaders, 'x-request-id': request.id });
     crossOrigin.apply(request, reply);
     return exchanges.open(raw, reply.raw, (exchange) => {
-      const gone = !reply.raw.writableFinished;
-      if (gone) exchange.problemCode ??= 'cancelled';
       const route = request.routeOptions?.url ?? '(none)';
-      const status = gone && !reply.raw.headersSent ? 499 : reply.raw.statusCode;
+      const status = reply.raw.headersSent ? reply.raw.statusCode : PROBLEMS.cancelled.status;
       const line = { requestId: request.id, method: request.method, route, status, socket };
       const ms = logRequest(logger, exchange, line);
-      metrics.observeRequest(request.method, route, status, exchange.problemCode, ms);
+      metrics.observeRequest(request.method, route, status, exchange.problem?.code, ms);
       if (draining && exchanges.size === 0) setImmediate(() => app.server.closeAllConnections());
     });
   }
@@ -161,9 +158,7 @@ export function buildServer(options: ServerOptions): HttpServer {
 
   function fail(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const problem = toProblem(error);
-    const exchange = exchanges.of(request);
-    exchange.problemCode = problem.code;
-    exchange.cause = problem.cause;
+    exchanges.of(request).fail(problem);
     if (reply.raw.headersSent) reply.raw.destroy();
     else sendProblem(problem, request, reply);
   }
@@ -189,15 +184,15 @@ export function buildServer(options: ServerOptions): HttpServer {
     },
     async close(graceMs) {
       draining = true;
-      const closed = app.close();
-      if (exchanges.size === 0) app.server.closeAllConnections();
+      let farewell: NodeJS.Timeout | undefined;
       const graceOver = setTimeout(() => {
         exchanges.abortAll(
           new Problem('shutting_down', { detail: 'The server shut down before the work was done.' }),
         );
         farewell = setTimeout(() => app.server.closeAllConnections(), FAREWELL_MS);
       }, graceMs);
-      let farewell: NodeJS.Timeout | undefined;
+      const closed = app.close();
+      if (exchanges.size === 0) app.server.closeAllConnections();
       await closed;
       clearTimeout(graceOver);
       clearTimeout(farewell);

@@ -117,7 +117,7 @@ export interface RawConnection {
   until: (pattern: RegExp) => Promise<string>;
 }
 
-export async function rawConnection({ port }: TestService): Promise<RawConnection> {
+export async function rawConnection({ port }: Pick<TestService, 'port'>): Promise<RawConnection> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   let text = '';
   const { promise: answer, resolve } = Promise.withResolvers<string>();

@@ -58,6 +58,13 @@ export const TOOLS = {
     says: /^Version: ImageMagick/m,
     neededFor: 'comparing colours with an independent conversion (lcms)',
   },
+  strace: {
+    package: 'strace',
+    commands: ['strace'],
+    probe: ['-V'],
+    says: /^strace -- version/m,
+    neededFor: 'watching which files and addresses the server touches',
+  },
 } as const satisfies Record<string, ToolEntry>;
 
 export type ToolName = keyof typeof TOOLS;

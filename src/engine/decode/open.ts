@@ -9,6 +9,7 @@ import type { Size } from '../steps/primitive.ts';
 import type { Facts, Orientation, Pixels } from '../types.ts';
 import { decodeBmp } from './bmp.ts';
 import { decodeHeif } from './heif.ts';
+import { toSrgbInPlace } from './matrix-profile.ts';
 import { pipelineOf } from './pixels.ts';
 import { decodeRaw } from './raw.ts';
 
@@ -46,7 +47,7 @@ export async function openSource(path: string, facts: Facts, options: OpenOption
   let pixels: Pixels;
   switch (facts.family) {
     case 'heif':
-      pixels = withCicp(await decodeHeif(path, facts, within), facts);
+      pixels = toSrgbInPlace(withCicp(await decodeHeif(path, facts, within), facts));
       break;
     case 'raw':
       pixels = await decodeRaw(path, facts, within);

@@ -20,6 +20,8 @@ const MAX_TIMEOUT_MS = 600_000;
 /** A usual command stays under 100 MB; compressed text in a PNG can inflate without end. */
 const DEFAULT_MAX_MEMORY_BYTES = 1024 ** 3;
 const MEMORY_CHECK_MS = 50;
+/** Without the second, a copy of tags looks up the names of the file's owner and group, in /etc/passwd or the network's. */
+const ALWAYS = ['-charset', 'filename=utf8', '-api', 'SystemTags=0'];
 
 export interface CommandOptions {
   /** Wall time, waiting for earlier commands included. */
@@ -93,7 +95,7 @@ export async function runExiftool(args: string[], options: CommandOptions = {}):
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, maxMemoryBytes = DEFAULT_MAX_MEMORY_BYTES } = options;
   if (signal?.aborted) throw new Problem('cancelled', { cause: signal.reason });
   const tool = exiftool();
-  const task = new CommandTask(['-charset', 'filename=utf8', ...args]);
+  const task = new CommandTask([...ALWAYS, ...args]);
   let stopped: Problem | undefined;
   const stop = (problem: Problem) => {
     stopped ??= problem;

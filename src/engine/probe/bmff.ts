@@ -1,4 +1,5 @@
 /** HEIC, HEIF and AVIF stills and sequences, and Canon CR3: facts from the boxes, and whether all data is there. */
+import { Problem } from '../../problem.ts';
 import type { Limits } from '../limits.ts';
 import type { Facts, SourceFormat } from '../types.ts';
 import { type Box, boxesOf } from './boxes.ts';
@@ -6,7 +7,7 @@ import { asOrientation } from './exif.ts';
 import { broken, checkPixels, checkSides, type Header, upright } from './header.ts';
 import { iccDescription } from './icc.ts';
 import { Tiff } from './ifd.ts';
-import { type Item, type Items, readItems } from './items.ts';
+import { type Item, type Items, type Location, readItems } from './items.ts';
 import type { Reader } from './reader.ts';
 import { readSequence, type Sequence } from './sequence.ts';
 
@@ -58,7 +59,7 @@ async function probeStill(reader: Reader, meta: Box, sequence: Sequence | undefi
   if (alpha) await checkData(reader, items, alpha, limits);
   for (const item of items.byId.values()) {
     // A file that lacks the end of its other pictures was cut short, though this one may be whole.
-    if (!NOT_PICTURES.includes(item.type) && item.location) checkExtents(reader, items, item);
+    if (!NOT_PICTURES.includes(item.type) && item.location) checkExtents(reader, items, item.location);
   }
   const color = colorOf(primary, coded);
   const animated = (sequence?.frames ?? 0) > 1;
@@ -129,8 +130,10 @@ async function checkData(reader: Reader, items: Items, wanted: Item, limits: Lim
   let pixels = 0;
   // A Set may grow while it is walked.
   for (const item of seen) {
-    checkExtents(reader, items, item);
+    if (item.type !== 'iden') checkLocation(reader, items, item);
     if (!DERIVED.includes(item.type)) {
+      const ispe = property(item, 'ispe');
+      if (ispe) checkPixels(ispe.u32(4), ispe.u32(8), limits);
       coded.push(item);
       continue;
     }
@@ -148,18 +151,22 @@ async function checkData(reader: Reader, items: Items, wanted: Item, limits: Lim
       seen.add(part);
     }
   }
-  if (pixels > limits.maxPixels * MAX_TILE_OVERHEAD) checkPixels(pixels, 1, limits);
+  if (pixels > limits.maxPixels * MAX_TILE_OVERHEAD) {
+    throw new Problem('image_too_large', { detail: 'The parts of the picture have too many pixels in all.' });
+  }
   return coded;
 }
 
-function checkExtents(reader: Reader, items: Items, item: Item): void {
-  const location = item.location;
-  if (item.type === 'iden') return;
+function checkLocation(reader: Reader, items: Items, { location }: Item): void {
   if (!location || location.extents.length === 0) throw broken('A part of the picture has no data.');
   if (location.external) throw broken('A part of the picture lies in another file.');
-  if (location.method === 2) return;
-  const end = location.method === 1 ? (items.idat ? items.idat.end - items.idat.body : 0) : reader.size;
-  for (const { offset, length } of location.extents) {
+  checkExtents(reader, items, location);
+}
+
+function checkExtents(reader: Reader, items: Items, { method, external, extents }: Location): void {
+  if (external || method === 2) return;
+  const end = method === 1 ? (items.idat ? items.idat.end - items.idat.body : 0) : reader.size;
+  for (const { offset, length } of extents) {
     if (offset + length > end || offset >= end) throw broken('The file ends before its picture does.');
   }
 }

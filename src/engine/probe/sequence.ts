@@ -1,7 +1,6 @@
 /** Image sequences in HEIF and AVIF: tracks whose samples are pictures (ISO/IEC 23008-12 section 7). */
 import type { Limits } from '../limits.ts';
-import type { Box } from './boxes.ts';
-import { type Part, partsOf } from './boxes.ts';
+import { type Box, type Part, partsOf } from './boxes.ts';
 import type { Fields } from './fields.ts';
 import { broken } from './header.ts';
 import type { Reader } from './reader.ts';

@@ -1,22 +1,26 @@
 /** CSS inside of SVG: nothing may be fetched, and what refers to what must be known. */
 
-/** Values and style sheets that must be looked at. */
-export const needsCleaning = (css: string): boolean => /url\s*\(|\\|@|\/\*/i.test(css);
+/**
+ * A property's value without any `url()` but one to an element of the document, which is written as
+ * `url(#id)`. Escapes and comments go first: they can hide the rest.
+ */
+export function cleanValue(css: string): string {
+  return /url\s*\(|\\/i.test(css) ? cleanUrls(plain(css)) : css;
+}
 
 /**
- * Without at-rules (librsvg knows but `@import`) and without any `url()` but one to an element of the document,
- * which is written as `url(#id)`. Escapes and comments go first: they can hide the rest. What is removed leaves
- * a blank, so that the parts around it never join.
+ * A style sheet without at-rules (librsvg knows but `@import`) and with clean values. What is removed leaves a
+ * blank, so that the parts around it never join.
  */
-export function cleanCss(css: string): string {
-  return withoutAtRules(withoutComments(css).replaceAll('\\', '')).replace(
-    /url\s*\(([^)]*)\)?/gi,
-    (_, target: string) => {
-      const id = fragment(target.trim().replace(/^["']|["']$/g, ''));
-      return id === undefined ? 'none' : `url(#${id})`;
-    },
-  );
-}
+export const cleanSheet = (css: string): string => cleanUrls(withoutAtRules(plain(css)));
+
+const plain = (css: string) => withoutComments(css).replaceAll('\\', '');
+
+const cleanUrls = (css: string) =>
+  css.replace(/url\s*\(([^)]*)\)?/gi, (_, target: string) => {
+    const id = fragment(target.trim().replace(/^["']|["']$/g, ''));
+    return id === undefined ? 'none' : `url(#${id})`;
+  });
 
 /** The id in `#id`; undefined for any other reference, and for ids that readers may take for different ones. */
 export function fragment(reference: string): string | undefined {

@@ -12,14 +12,13 @@ import { probeJpeg } from './jpeg.ts';
 import { probePng } from './png.ts';
 import { Reader } from './reader.ts';
 import { sniff } from './sniff.ts';
-import { checkRoot, plainAttributes, strictParser } from './svg.ts';
+import { checkRoot, plainAttributes, SVG_NAMESPACE, strictParser } from './svg.ts';
 import { SvgCost } from './svg-cost.ts';
-import { cleanCss, fragment, needsCleaning } from './svg-css.ts';
+import { cleanSheet, cleanValue, fragment } from './svg-css.ts';
 import { svgPixels, svgSize } from './svg-size.ts';
 import { readSvgText } from './svg-text.ts';
 import { probeWebp } from './webp.ts';
 
-const SVG_NAMESPACE = 'http://www.w3.org/2000/svg';
 const XLINK_NAMESPACE = 'http://www.w3.org/1999/xlink';
 const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace';
 
@@ -110,7 +109,7 @@ class SafeWriter {
       return;
     }
     if (this.#style) {
-      const sheet = cleanCss(this.#style.join(''));
+      const sheet = cleanSheet(this.#style.join(''));
       this.#cost.styleSheet(sheet);
       this.#out.push(escapeText(sheet));
       this.#style = undefined;
@@ -170,7 +169,7 @@ class SafeWriter {
       } else if (uri === XML_NAMESPACE && (local === 'space' || local === 'lang')) {
         kept.set(`xml:${local}`, value);
       } else if (prefix === '' && local !== 'xmlns' && !local.toLowerCase().startsWith('on')) {
-        kept.set(local, local !== 'id' && needsCleaning(value) ? cleanCss(value) : value);
+        kept.set(local, local === 'id' ? value : cleanValue(value));
       }
     }
     return kept;

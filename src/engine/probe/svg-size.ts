@@ -2,7 +2,7 @@
 import type { Limits } from '../limits.ts';
 import { broken, checkPixels } from './header.ts';
 
-export const DPI = 72;
+const DPI = 72;
 const DEFAULT_FONT_PX = 12;
 /** CSS's size for a replaced element that states none; librsvg would take the extents of the drawing. */
 const DEFAULT_WIDTH = 300;

@@ -6,7 +6,7 @@ import type { Reader } from './reader.ts';
 import { svgPixels } from './svg-size.ts';
 import { readSvgText } from './svg-text.ts';
 
-const SVG_NAMESPACE = 'http://www.w3.org/2000/svg';
+export const SVG_NAMESPACE = 'http://www.w3.org/2000/svg';
 const PARSE_CHARS = 4_096;
 /** The root's start tag ends before this: the server's own process parses no more. */
 const MAX_ROOT_CHARS = 256 * 1024;

@@ -1,6 +1,6 @@
 /** POST /convert: receive → probe → render → stream out. */
 import { open } from 'node:fs/promises';
-import type { OPERATIONS } from '../../contract/operations.ts';
+import { OPERATIONS } from '../../contract/operations.ts';
 import { EXTENSIONS, MIME_TYPES } from '../../contract/plan.ts';
 import type { Limits } from '../../engine/limits.ts';
 import type { Pool } from '../../engine/pool/pool.ts';
@@ -19,7 +19,6 @@ export interface ConvertOptions {
   limits: Limits;
   /** Conversions that may wait for a child. */
   queueLimit: number;
-  bare: Convert['body']['bare'];
 }
 
 const IMAGES_ONLY: HeadInspection = {
@@ -31,28 +30,24 @@ const IMAGES_ONLY: HeadInspection = {
 
 const READ_CHUNK_BYTES = 256 * 1024;
 
-export function convertRoute({ pool, limits, queueLimit, bare }: ConvertOptions): Handler<Convert> {
-  return async ({ plan, request, signal, resources }) => {
+export function convertRoute({ pool, limits, queueLimit }: ConvertOptions): Handler<Convert> {
+  const { bare } = OPERATIONS.convert.body;
+  return async ({ plan, request, exchange }) => {
+    const { signal } = exchange;
     const { size, busy, waiting } = pool.stats();
     if (busy === size && waiting >= queueLimit) {
       // The pool would say so too, but only after the whole file has come.
       throw new Problem('overloaded', { detail: 'Too many images are waiting already.' });
     }
     const timing = new Timing();
-    const scratch = resources.use(await pool.scratch());
+    const { dir } = await exchange.hold(await pool.scratch());
     const source = await timing.of('receive', () =>
-      receiveFile(request, {
-        dir: scratch.dir,
-        maxBytes: limits.maxBytes,
-        signal,
-        bare,
-        inspect: IMAGES_ONLY,
-      }),
+      receiveFile(request, { dir, maxBytes: limits.maxBytes, signal, bare, inspect: IMAGES_ONLY }),
     );
     // Headers are cheap to read: what cannot be converted should not wait for a child.
     await timing.of('probe', () => probe(source.path, limits, signal));
     const { renditions } = await timing.of('render', () =>
-      pool.render({ sourcePath: source.path, plans: [plan], limits, outDir: scratch.dir }, { signal }),
+      pool.render({ sourcePath: source.path, plans: [plan], limits, outDir: dir }, { signal }),
     );
     const rendition = renditions[0]!;
     const file = await open(rendition.path);
@@ -67,7 +62,7 @@ export function convertRoute({ pool, limits, queueLimit, bare }: ConvertOptions)
         'x-image-height': rendition.height,
         'server-timing': timing.header(),
       },
-      type: MIME_TYPES[format] as 'image/jpeg',
+      type: MIME_TYPES[format],
       body: file.createReadStream({ highWaterMark: READ_CHUNK_BYTES }),
     };
   };

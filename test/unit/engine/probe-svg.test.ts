@@ -175,6 +175,11 @@ describe('safeSvg', () => {
     assert.match(out, /fill: url\(#g\)/);
   });
 
+  test('leaves alone what is no style sheet', async () => {
+    const out = await clean(drawing('<rect class="icon@2x" data-name="a@b /* c */" font-family="@Batang"/>'));
+    assert.match(out, /class="icon@2x" data-name="a@b \/\* c \*\/" font-family="@Batang"/);
+  });
+
   test('keeps references inside of the document', async () => {
     const out = await clean(
       drawing(

@@ -9,6 +9,7 @@ import { describeUnsupported, probe, probeReader, sniff } from '../../../src/eng
 import type { Facts } from '../../../src/engine/types.ts';
 import { Problem, type ProblemCode } from '../../../src/problem.ts';
 import {
+  alphaType,
   be16,
   be32,
   box,
@@ -413,6 +414,16 @@ describe('probe of HEIF', () => {
     await refuses(heif(grid(gridData(1, 1, 64, 64), [2])), 'undecodable_image', /again/);
     const many = Array.from({ length: 65_025 }, () => 1);
     await refuses(heif(grid(gridData(255, 255, 64, 64), many, 9000)), 'image_too_large');
+  });
+
+  test('refuses an alpha plane of more pixels than allowed', async () => {
+    const alpha = { ...still().items[0]!, id: 2, properties: [2, 3] };
+    const options = still({
+      items: [...still().items, alpha],
+      properties: [ispe(64, 48), ispe(60_000, 60_000), alphaType],
+      references: [{ type: 'auxl', from: 2, to: [1] }],
+    });
+    await refuses(heif(options), 'image_too_large', /60000/);
   });
 
   test('counts pictures, not their tiles, thumbnails and alpha planes', async () => {
