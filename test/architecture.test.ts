@@ -29,6 +29,7 @@ const ROOMS: Record<string, readonly string[]> = {
     'cli',
     'drivers',
     'services',
+    'secrets',
     'config',
     'engine',
     'domain',
@@ -38,11 +39,12 @@ const ROOMS: Record<string, readonly string[]> = {
   ],
   http: ['services', 'config', 'engine', 'domain', 'ports', 'contract', 'problem'],
   worker: ['services', 'config', 'engine', 'domain', 'ports', 'contract', 'problem'],
-  cli: ['services', 'config', 'engine', 'domain', 'ports', 'contract', 'problem'],
+  cli: ['services', 'secrets', 'config', 'engine', 'domain', 'ports', 'contract', 'problem'],
   services: ['engine', 'domain', 'ports', 'contract', 'problem'],
   drivers: ['domain', 'ports', 'contract', 'problem'],
   ports: ['domain', 'contract', 'problem'],
   domain: ['contract', 'problem'],
+  secrets: ['config', 'contract', 'problem'],
   config: ['engine', 'contract', 'problem'],
   engine: ['contract', 'problem'],
   contract: ['problem'],
@@ -90,7 +92,7 @@ function complaintsAbout({ from, to, kind }: Import): string[] {
 function complaints(files: ReadonlyMap<string, string>): string[] {
   const imports = importsOf(files);
   return [
-    ...imports.flatMap(complaintsAbout),
+    ...new Set(imports.flatMap(complaintsAbout)),
     ...cyclesOf(imports).map((cycle) => `a cycle: ${cycle.join(' → ')}`),
     ...[...files].flatMap(([file, text]) => {
       const lines = text.split('\n').length - 1;

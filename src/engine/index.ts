@@ -18,6 +18,4 @@ export type {
   Rendition,
   SourceFormat,
 } from './types.ts';
-
-/** Part of every rendition's key: raise it when the same Plan would give other pixels. */
-export const ENGINE_VERSION = '1';
+export { ENGINE_VERSION } from './version.ts';

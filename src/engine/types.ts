@@ -51,6 +51,8 @@ export interface Facts {
   colorSpace: 'rgb' | 'gray' | 'cmyk' | 'lab' | 'palette' | 'cfa';
   /** The embedded ICC profile's description, e.g. `Display P3`. */
   iccProfile?: string;
+  /** A JPEG without a profile whose EXIF says that its RGB is Adobe's. */
+  adobeRgb?: true;
   /** Coding-independent code points (ISO/IEC 23091-2) from an nclx `colr` box or a PNG cICP chunk. */
   cicp?: { primaries: number; transfer: number; matrix: number; fullRange: boolean };
 }

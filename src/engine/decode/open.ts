@@ -1,9 +1,9 @@
 /** Opens a source for rendering: whoever decodes it, what comes out is a sharp pipeline of known size. */
-import { open } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import sharp, { type Sharp, type SharpOptions } from 'sharp';
 import { Problem } from '../../problem.ts';
 import type { Limits } from '../limits.ts';
-import { iccFromCicp } from '../metadata/icc.ts';
+import { adobeRgbProfile, iccFromCicp, withJpegIcc } from '../metadata/icc.ts';
 import { safeSvg } from '../probe.ts';
 import type { Size } from '../steps/primitive.ts';
 import type { Facts, Orientation, Pixels } from '../types.ts';
@@ -93,12 +93,7 @@ async function openLibvips(
   const all = page < 0;
   // libvips walks all directories of a TIFF whatever page is wanted, in time that grows with their square.
   if (all || facts.format === 'tiff') checkFrames(facts, limits, all);
-  const input =
-    facts.format === 'svg'
-      ? await safeSvg(path, limits)
-      : facts.format === 'avif'
-        ? await asStillAvif(path)
-        : path;
+  const input = await inputOf(path, facts, limits);
   const options: SharpOptions = {
     // libjpeg only warns where entropy-coded data is damaged: the picture would be partly grey.
     failOn: facts.format === 'jpeg' && !lenient ? 'warning' : 'error',
@@ -138,6 +133,14 @@ async function openLibvips(
     icc: cicpIcc,
   };
   return { ...fromPixels(pixels, facts), orientation: facts.orientation };
+}
+
+/** What libvips is given: the file itself, unless it would be misread as it is. */
+async function inputOf(path: string, facts: Facts, limits: Limits): Promise<string | Buffer> {
+  if (facts.format === 'svg') return safeSvg(path, limits);
+  if (facts.format === 'avif') return asStillAvif(path);
+  if (facts.adobeRgb) return withJpegIcc(await readFile(path), adobeRgbProfile());
+  return path;
 }
 
 const BRAND_AT = 8;

@@ -1,7 +1,7 @@
 /** JPEG (ITU-T T.81): markers up to the first scan, and the count of scans. */
 import type { Limits } from '../limits.ts';
 import type { Facts, Orientation } from '../types.ts';
-import { exifOrientation } from './exif.ts';
+import { exifOrientation, exifSaysAdobeRgb } from './exif.ts';
 import { broken, checkPixels, checkSides, type Header, upright } from './header.ts';
 import { iccDescription, MAX_ICC_BYTES } from './icc.ts';
 import type { Reader } from './reader.ts';
@@ -23,6 +23,7 @@ interface Frame {
 export async function probeJpeg(reader: Reader, limits: Limits): Promise<Header> {
   let frame: Frame | undefined;
   let orientation: Orientation | undefined;
+  let adobeRgb = false;
   const icc = new Map<number, Uint8Array>();
   let iccBytes = 0;
   let at = 2;
@@ -48,7 +49,10 @@ export async function probeJpeg(reader: Reader, limits: Limits): Promise<Header>
       frame ??= await readFrame(reader, at, marker.code);
     } else if (marker.code === 0xe1 && orientation === undefined && length >= 16) {
       const name = (await reader.fields(at + 2, 6)).ascii(0, 6);
-      if (name.startsWith('Exif\0')) orientation = await exifOrientation(reader, at + 8);
+      if (name.startsWith('Exif\0')) {
+        orientation = await exifOrientation(reader, at + 8);
+        adobeRgb = await exifSaysAdobeRgb(reader, at + 8);
+      }
     } else if (marker.code === 0xe2 && length > 16) {
       const head = await reader.fields(at + 2, 14);
       if (head.ascii(0, 12) === 'ICC_PROFILE\0' && iccBytes + length <= MAX_ICC_BYTES) {
@@ -72,6 +76,7 @@ export async function probeJpeg(reader: Reader, limits: Limits): Promise<Header>
     bitDepth: 8,
     colorSpace: COLOR_SPACES[frame.components]!,
     ...(iccProfile && { iccProfile }),
+    ...(adobeRgb && icc.size === 0 && frame.components === 3 && { adobeRgb }),
   };
 }
 

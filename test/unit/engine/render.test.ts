@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import sharp, { type Sharp } from 'sharp';
 import type { Plan } from '../../../src/contract/plan.ts';
 import { parsePlan } from '../../../src/contract/plan-normal.ts';
 import { DEFAULT_LIMITS, endExiftool, type Limits, render } from '../../../src/engine/index.ts';
+import { runExiftool } from '../../../src/engine/metadata/exiftool.ts';
+import { adobeRgbProfile, withJpegIcc } from '../../../src/engine/metadata/icc.ts';
 import { Problem } from '../../../src/problem.ts';
 import { decodePixels, meanDeltaE } from '../../support/compare.ts';
 import { tempDir } from '../../support/temp.ts';
@@ -257,4 +259,19 @@ test('a size that the output format cannot hold is an invalid plan that says wha
     .png()
     .toBuffer();
   await assert.rejects(make(source, [{ output: { format: 'webp' } }]), rejectsWith('invalid_plan'));
+});
+
+test('a JPEG that says Adobe RGB in EXIF alone has the colours of one with the profile', async () => {
+  const plain = await gradient(120, 90).jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer();
+  const camera = join(dir, 'camera.jpg');
+  await writeFile(camera, plain);
+  await runExiftool(['-overwrite_original', '-ColorSpace#=65535', '-InteropIndex=R03', camera]);
+  const [said, tagged, untagged] = await Promise.all(
+    [await readFile(camera), withJpegIcc(plain, adobeRgbProfile()), plain].map(async (bytes) => {
+      const { renditions } = await make(bytes, [{ output: { format: 'png' } }]);
+      return decodePixels(renditions[0]!.path);
+    }),
+  );
+  assert.ok(meanDeltaE(said!, tagged!) < 0.05);
+  assert.ok(meanDeltaE(said!, untagged!) > 1);
 });
