@@ -3,7 +3,9 @@ import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { loadPolicies } from './config/policies.ts';
 import type { Config } from './config.ts';
+import { jwtAuthorizer } from './drivers/authorizer/jwt.ts';
 import { endExiftool, exiftoolVersion } from './engine/metadata/exiftool.ts';
 import { Pool, type PoolEvent } from './engine/pool/pool.ts';
 import { Metrics } from './http/metrics.ts';
@@ -11,9 +13,13 @@ import { createLogger } from './http/request-log.ts';
 import type { ReadinessCheck } from './http/routes/health.ts';
 import { buildServer } from './http/server.ts';
 import { Problem } from './problem.ts';
+import { resolveSecrets } from './secrets.ts';
 
 /** A tool that was found is not looked for again so soon. */
 const TOOL_CHECK_EVERY_MS = 60_000;
+
+const LOCAL_NOTICE = `JWT_SECRET_KEY is not set: tokens are signed with a secret in DATA_DIR, and only this machine can connect.
+For a token: tintype token --sub me --scope write`;
 
 export interface Service {
   /** E.g. `http://127.0.0.1:8000`. */
@@ -34,12 +40,21 @@ export interface ServeOptions {
 
 /**
  * Starts the service and resolves when it answers.
- * @throws Problem `invalid_configuration` where it cannot listen on HOST and PORT, `dependency_down` where the engine
- *   does not start.
+ * @throws Problem `invalid_configuration` where a secret is missing, a file of the configuration is wrong, or it cannot
+ *   listen on HOST and PORT; `dependency_down` where the engine does not start.
  */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Service> {
   const { logger = createLogger(config.logLevel), announce = (line) => console.error(line) } = options;
   const version = await ownVersion();
+  const secrets = resolveSecrets(config);
+  const authorizer = await jwtAuthorizer({
+    algorithm: config.jwtAlgorithm,
+    key: secrets.jwtKey,
+    issuer: config.jwtIssuer,
+    audience: config.jwtAudience,
+  });
+  // What is wrong in the files of presets and buckets stops the start.
+  loadPolicies(config);
   const workDir = join(config.dataDir, 'work');
   const metrics = new Metrics();
   const pool = new Pool({
@@ -60,7 +75,7 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
   };
   try {
     await pool.start();
-    const server = buildServer({ config, pool, logger, version, metrics, checks });
+    const server = buildServer({ config, pool, logger, version, metrics, checks, authorizer });
     const address = await server.listen(config.host, config.port).catch((error) => {
       throw listenProblem(error, config);
     });
@@ -69,6 +84,10 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     );
     logger.info({ version, address, children: config.workerConcurrency }, 'listening');
     announce(`Tintype ${version} listens on ${address} (try it at ${address}/docs)`);
+    if (secrets.generated) {
+      logger.warn('JWT_SECRET_KEY is not set: tokens are signed with a secret of DATA_DIR');
+      announce(LOCAL_NOTICE);
+    }
 
     let closing: Promise<void> | undefined;
     const close = async (): Promise<void> => {

@@ -18,6 +18,7 @@ Usage: tintype <command> [options]
   convert   convert files, folders and patterns
   info      tell what pictures are and what they say about themselves
   serve     start the HTTP service
+  token     print a token for it
   help      tell more about a command: tintype help convert
 
   --help, -h      this text, or that of a command
@@ -28,7 +29,7 @@ Usage: tintype <command> [options]
   tintype info IMG_1.HEIC
 `;
 
-const COMMANDS = ['convert', 'info', 'serve', 'help'];
+const COMMANDS = ['convert', 'info', 'serve', 'token', 'help'];
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 /** A shell whose reader has gone ends a program by SIGPIPE; Node gets an error instead. */
@@ -82,6 +83,8 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
       return (await import('./cli/info.ts')).info(rest, await withEnvFile(context));
     case 'serve':
       return runServer(rest, await withEnvFile(context));
+    case 'token':
+      return (await import('./cli/token.ts')).token(rest, await withEnvFile(context));
     case 'help':
     case '--help':
     case '-h':

@@ -3,6 +3,7 @@ import type { OptionSpec } from './args.ts';
 import { PICTURE_OPTIONS, RUN_OPTIONS, SUGAR_OPTIONS } from './convert-options.ts';
 import { INFO_OPTIONS } from './info.ts';
 import { columnsOf, padColumns, wrap } from './text.ts';
+import { TOKEN_OPTIONS } from './token.ts';
 
 interface HelpPage {
   usage: string;
@@ -86,6 +87,18 @@ const PAGES = {
       ['Then', 'curl -F file=@IMG_1.HEIC http://127.0.0.1:9000/convert -o IMG_1.jpg'],
     ],
     sections: [{ title: 'Options', options: SERVE_OPTIONS }],
+  },
+  token: {
+    usage: 'tintype token --sub <name> --scope <scopes> [options]',
+    intro:
+      'Prints a token for the service as it is configured by environment variables, or a file .env in the current ' +
+      'folder. Without JWT_SECRET_KEY it is signed with the secret that the service keeps in DATA_DIR.',
+    examples: [
+      ['For somebody who uploads', 'tintype token --sub me --scope write'],
+      ['For a program that reads one bucket', 'tintype token --sub shop --scope read --bucket products'],
+      ['In a call', 'curl -H "Authorization: Bearer $(tintype token --sub me --scope write)" …'],
+    ],
+    sections: [{ title: 'Options', options: TOKEN_OPTIONS }],
   },
 } as const satisfies Record<string, HelpPage>;
 

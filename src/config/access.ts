@@ -38,7 +38,7 @@ export const ACCESS_FIELDS = {
     description:
       'Key that tokens of another issuer are verified with. `\\n` is read as a line break; Tintype cannot make such tokens.',
   }),
-  jwtJwksUrl: optional((text, ctx) => httpUrl(text, ctx).href, {
+  jwtJwksUrl: optional((text, ctx) => httpUrl(text)?.href ?? refuse(ctx), {
     name: 'JWT_JWKS_URL',
     form: 'an http or https URL',
     description:

@@ -91,19 +91,15 @@ export function optional<T>(
     .register(registry, { default: '', ...variable });
 }
 
-/** An absolute http(s) URL without credentials. */
-export function httpUrl(text: string, ctx: z.RefinementCtx): URL {
+/** An absolute http(s) URL without credentials; undefined for any other text. */
+export function httpUrl(text: string): URL | undefined {
   const url = URL.parse(text);
   const fits = url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
-  return fits ? url : refuse(ctx);
+  return fits ? url : undefined;
 }
 
-/** The parts of a comma-separated list, each read; all of them must be readable. */
-export function list<T>(
-  text: string,
-  ctx: z.RefinementCtx,
-  read: (item: string) => T | undefined,
-): readonly T[] {
+/** The parts of a comma-separated list, each read; undefined where one of them cannot be. */
+export function list<T>(text: string, read: (item: string) => T | undefined): T[] | undefined {
   const items = text.split(',').map((item) => read(item.trim()));
-  return items.every((item) => item !== undefined) ? Object.freeze(items) : refuse(ctx);
+  return items.every((item) => item !== undefined) ? items : undefined;
 }

@@ -1,7 +1,7 @@
 /** The variables of the server and of the engine. */
 import { availableParallelism } from 'node:os';
 import { z } from 'zod';
-import { amount, list, MEBIBYTE, oneOf, path, registry, whole } from './forms.ts';
+import { amount, list, MEBIBYTE, oneOf, path, refuse, registry, whole } from './forms.ts';
 
 function originOf(text: string): string | undefined {
   const url = URL.parse(text);
@@ -10,8 +10,8 @@ function originOf(text: string): string | undefined {
 }
 
 function origins(text: string, ctx: z.RefinementCtx): readonly string[] {
-  if (text === '' || text === '*') return Object.freeze(text === '' ? [] : [text]);
-  return list(text, ctx, originOf);
+  const read = text === '' ? [] : text === '*' ? [text] : list(text, originOf);
+  return read ? Object.freeze(read) : refuse(ctx);
 }
 
 /** Keys are the fields of Config; the environment variable of each is in its description. */

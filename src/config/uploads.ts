@@ -17,11 +17,11 @@ const MIME_ALIASES: Readonly<Record<string, string>> = {
 
 function mimeTypes(text: string, ctx: z.RefinementCtx): readonly string[] {
   if (text.toLowerCase() === 'image/*') return Object.freeze(SUPPORTED);
-  const types = list(text, ctx, (item) => {
+  const types = list(text, (item) => {
     const type = MIME_ALIASES[item.toLowerCase()] ?? item.toLowerCase();
     return SUPPORTED.includes(type) ? type : undefined;
   });
-  return Object.freeze([...new Set(types)]);
+  return types ? Object.freeze([...new Set(types)]) : refuse(ctx);
 }
 
 /** One rendition of the preset `web`. */
@@ -31,13 +31,14 @@ export interface ImageSize {
 }
 
 function imageSizes(text: string, ctx: z.RefinementCtx): readonly ImageSize[] {
-  const sizes = list(text, ctx, (item) => {
+  const sizes = list(text, (item) => {
     const [name = '', px = '', ...more] = item.split(':').map((part) => part.trim());
     const longSidePx = /^\d{1,5}$/.test(px) ? Number(px) : 0;
     const fits = RENDITION_NAME.test(name) && longSidePx >= 1 && longSidePx <= MAX_WEBP_SIDE_PX;
     return fits && more.length === 0 ? Object.freeze({ name, longSidePx }) : undefined;
   });
-  return new Set(sizes.map(({ name }) => name)).size === sizes.length ? sizes : refuse(ctx);
+  const names = new Set(sizes?.map(({ name }) => name));
+  return sizes && names.size === sizes.length ? Object.freeze(sizes) : refuse(ctx);
 }
 
 export const UPLOAD_FIELDS = {
@@ -165,8 +166,8 @@ export const UPLOAD_FIELDS = {
   ),
   publicUrl: optional(
     (text, ctx) => {
-      const url = httpUrl(text, ctx);
-      return url.search === '' && url.hash === '' ? url.href.replace(/\/+$/, '') : refuse(ctx);
+      const url = httpUrl(text);
+      return url?.search === '' && url.hash === '' ? url.href.replace(/\/+$/, '') : refuse(ctx);
     },
     {
       name: 'PUBLIC_URL',

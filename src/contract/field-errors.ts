@@ -71,6 +71,8 @@ function expected(issue: Issue): string {
       return `${amount(issue.origin)}at least ${issue.minimum}${things(issue.origin)}`;
     case 'too_big':
       return `${amount(issue.origin)}at most ${issue.maximum}${things(issue.origin)}`;
+    case 'invalid_key':
+      return (issue.issues[0]?.message ?? 'another name').replace(/^expected /, '');
     default:
       return issue.message.replace(/^expected /, '');
   }

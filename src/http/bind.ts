@@ -2,9 +2,11 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Operation, Scope } from '../contract/operation.ts';
+import type { Operation } from '../contract/operation.ts';
 import type { NormalPlan } from '../contract/plan.ts';
 import { planFromQuery } from '../contract/plan-codec.ts';
+import { type Principal, requireScope } from '../domain/access.ts';
+import type { Authorizer } from '../ports/authorizer.ts';
 import { Problem } from '../problem.ts';
 import { allowBody } from './early-answer.ts';
 import type { Exchange, Exchanges } from './exchange.ts';
@@ -15,6 +17,11 @@ const DEFAULT_JSON_BYTES = 1024 * 1024;
 
 type Output<S> = S extends z.ZodType ? z.output<S> : undefined;
 type Member<O, K extends string> = O extends Record<K, infer V> ? V : undefined;
+type Asking<A> = A extends 'none'
+  ? undefined
+  : A extends { optional: true }
+    ? Principal | undefined
+    : Principal;
 
 /** One request to one operation: validated input, and what its work needs to hold to. */
 export interface Call<O extends Operation = Operation> {
@@ -23,6 +30,8 @@ export interface Call<O extends Operation = Operation> {
   plan: O extends { plan: true } ? NormalPlan : undefined;
   /** The parsed JSON body; a streamed body is still to be read, from `request.raw`. */
   body: Output<Member<Member<O, 'body'>, 'schema'>>;
+  /** Who is asking; undefined where the operation takes no token, or takes one and got none. */
+  principal: Asking<O['auth']>;
   request: FastifyRequest;
   /** Its `signal` ends the work; what the answer needs until it is out is held by it. */
   exchange: Exchange;
@@ -53,13 +62,10 @@ export type Handlers<T extends Record<string, Operation>> = {
   readonly [Id in keyof T]: Handler<T[Id]> | Mounted;
 };
 
-/** @throws Problem `unauthorized` or `forbidden`. */
-export type Authorize = (request: FastifyRequest, scopes: readonly Scope[]) => Promise<void>;
-
 export interface BindOptions {
   exchanges: Exchanges;
   /** Needed as soon as the table has an operation with scopes. */
-  authorize?: Authorize;
+  authorizer?: Authorizer;
 }
 
 /** @throws Error where the table and the handlers do not name the same operations, or a check of tokens is missing. */
@@ -76,8 +82,11 @@ export function bindOperations<T extends Record<string, Operation>>(
 
   for (const [id, operation] of Object.entries(table)) {
     const handler = handlers[id]!;
-    if (operation.auth !== 'none' && !options.authorize) {
-      throw new Error(`operation ${id} needs a token, but nothing checks tokens`);
+    if (operation.auth !== 'none' && !options.authorizer) {
+      throw new Error(`operation ${id} takes a token, but nothing checks tokens`);
+    }
+    if (operation.auth !== 'none' && 'mount' in handler) {
+      throw new Error(`operation ${id} takes a token, but its route is mounted past the check`);
     }
     if ('mount' in handler) app.register(handler.mount);
     else bindOperation(app, operation, handler as unknown as Handler<Operation>, options);
@@ -88,7 +97,7 @@ function bindOperation(
   app: FastifyInstance,
   operation: Operation,
   handler: Handler<Operation>,
-  { exchanges, authorize }: BindOptions,
+  { exchanges, authorizer }: BindOptions,
 ): void {
   const { body, auth } = operation;
   app.register(async (scope) => {
@@ -103,7 +112,7 @@ function bindOperation(
       config: { whileDraining: operation.whileDraining === true },
       bodyLimit: body?.kind === 'json' ? (body.maxBytes ?? DEFAULT_JSON_BYTES) : DEFAULT_JSON_BYTES,
       onRequest: async (request) => {
-        if (auth !== 'none') await authorize!(request, auth.scopes);
+        if (auth !== 'none') await admit(request, auth, authorizer!, exchanges.of(request));
       },
       preParsing: async (request, _reply, payload) => {
         if (body?.kind !== 'stream') allowBody(request.raw);
@@ -112,10 +121,11 @@ function bindOperation(
       handler: async (request, reply) => {
         const exchange = exchanges.of(request);
         const { signal } = exchange;
+        const principal = exchange.principal as Principal;
         const input = readInput(operation, request);
         try {
           signal.throwIfAborted();
-          return send(reply, exchange, await handler({ ...input, request, exchange }));
+          return send(reply, exchange, await handler({ ...input, principal, request, exchange }));
         } catch (error) {
           // What fails because the work was called off has one cause: the calling off.
           throw signal.aborted ? signal.reason : error;
@@ -123,6 +133,19 @@ function bindOperation(
       },
     });
   });
+}
+
+/** Before the body is read. @throws Problem `unauthorized`, `forbidden` or `dependency_down` */
+async function admit(
+  { headers }: FastifyRequest,
+  { scopes, optional }: Exclude<Operation['auth'], 'none'>,
+  authorizer: Authorizer,
+  exchange: Exchange,
+): Promise<void> {
+  if (optional && headers.authorization === undefined) return;
+  const principal = await authorizer.authenticate(headers.authorization, exchange.signal);
+  for (const scope of scopes) requireScope(principal, scope);
+  exchange.principal = principal;
 }
 
 function readInput(operation: Operation, request: FastifyRequest) {

@@ -4,10 +4,13 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
+import type { Principal } from '../domain/access.ts';
 import { Problem } from '../problem.ts';
 
 export class Exchange {
   readonly startedAtMs = performance.now();
+  /** Who is asking, once their token was checked. */
+  principal: Principal | undefined;
   #problem: Problem | undefined;
   readonly #held = new AsyncDisposableStack();
   readonly #controller = new AbortController();

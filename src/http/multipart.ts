@@ -1,47 +1,81 @@
 /**
- * Receives one file, streaming: each chunk is written before more is taken, so memory stays at a few chunks however
- * large the file is, and the disk's pace holds the client back.
+ * Receives the files and fields of a form, streaming: each chunk is written before more is taken, so memory stays at a
+ * few chunks however large a file is, and the disk's pace holds the client back.
  */
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { Busboy, type BusboyFileStream, type BusboyInstance } from '@fastify/busboy';
 import type { FastifyRequest } from 'fastify';
 import { shown } from '../contract/field-errors.ts';
 import { Problem } from '../problem.ts';
-import { allowBody } from './early-answer.ts';
-import { atMost, FileSink, type HeadInspection, readableBytes } from './file-sink.ts';
+import { atMost, type ByteTarget, type HeadInspection, Intake, readableBytes } from '../services/intake.ts';
+import { type BodyOptions, mediaType, pipeBody, receiveBody } from './body.ts';
+import { FileTarget } from './file-target.ts';
 
-/** What a multipart body may hold around its file: boundaries, headers, small fields. */
+/** What a multipart body may hold around its files: boundaries, headers, small fields. */
 const MAX_OVERHEAD_BYTES = 256 * 1024;
+const MAX_FIELDS = 32;
 const MULTIPART_LIMITS = {
-  files: 1,
-  fields: 32,
-  parts: 33,
+  fields: MAX_FIELDS,
   fieldNameSize: 128,
   fieldSize: 64 * 1024,
   headerPairs: 16,
   headerSize: 8 * 1024,
 };
-/** A body that brings less than this in a window is not a slow network but an attack, or a client that hangs. */
-const MIN_BYTES_A_WINDOW = 4096;
-const STALL_WINDOW_MS = 30_000;
 
-export interface ReceiveOptions {
+/** Takes one file. */
+export interface FileSink extends ByteTarget {
+  /** The file has come whole. */
+  finish(): void;
+}
+
+export interface FormOptions extends BodyOptions {
+  /** Parts that are files, by name: how many may come of each. All of them come under one of these names. */
+  files: Readonly<Record<string, number>>;
+  /** Bytes of one file, not of the body around it. What Content-Length gives away is refused here; the sinks count. */
+  maxBytes: number;
+  /** Names of the other parts that may come; any further one is refused. */
+  fields?: ReadonlySet<string>;
+  /** Told of each field as it comes; throws to refuse the request. */
+  onField?: (name: string, value: string) => void;
+  /**
+   * A place for a file whose head was read. Files come one after the other. What it or a sink throws refuses the
+   * request; what it makes is the caller's to clear away.
+   * @param filename as the client wrote it: to be shown after cleaning, never a path. Undefined where it gave none
+   * @param field the part's name
+   */
+  open: (filename: string | undefined, field: string) => Promise<FileSink>;
+}
+
+/**
+ * Reads a multipart body to its end.
+ * @returns its fields, by name
+ * @throws Problem `upload_too_large` where Content-Length says so; `malformed_request` for a body that is no multipart,
+ *   ends early, has no file or too many; `invalid_field` for a part that nobody asked for; `request_timeout` when the
+ *   client stalls; the signal's reason when it aborts; whatever `open`, its sinks and `onField` throw
+ */
+export async function receiveForm(
+  request: FastifyRequest,
+  options: FormOptions,
+): Promise<ReadonlyMap<string, string>> {
+  const { raw } = request;
+  const type = mediaType(raw.headers['content-type']);
+  if (type !== 'multipart/form-data') throw wrongType(options, type);
+  expectRoom(raw, options, Math.max(...Object.values(options.files)));
+  options.signal.throwIfAborted();
+  return new Form(raw, options).receive();
+}
+
+export interface ReceiveOptions extends BodyOptions {
   /** Existing folder; the file lies in it under a name of ours. */
   dir: string;
   /** Bytes of the file, not of the body around it. */
   maxBytes: number;
-  signal: AbortSignal;
-  /** Name of the multipart part that is the file; `file` when absent. */
-  field?: string;
-  /** Names of the other parts that may come; any further one is refused. */
+  /** Names of parts beside `file` that may come; any further one is refused. */
   fields?: ReadonlySet<string>;
   /** Media types whose body may be the file itself; `image/*` stands for all images. */
   bare?: readonly string[];
   inspect?: HeadInspection;
-  /** Time in which at least 4096 bytes must arrive; 30 s when absent. */
-  stallWindowMs?: number;
 }
 
 export interface ReceivedFile {
@@ -53,193 +87,222 @@ export interface ReceivedFile {
 }
 
 /**
- * Reads the request's body and stores its file.
- * @throws Problem `upload_too_large` before the body is read where Content-Length says so, and otherwise as soon as the
- *   limit is passed; `malformed_request` for a body that is no multipart, ends early, or has not exactly one file;
- *   `invalid_field` for a part that nobody asked for; `request_timeout` when the client stalls; `storage_full`;
- *   the signal's reason when it aborts; whatever `inspect` throws.
+ * Stores the one file of a request: its part `file`, or where `bare` allows it the body itself.
+ * @throws Problem as `receiveForm`; `upload_too_large` as soon as the limit is passed; `storage_full`; whatever `inspect`
+ *   throws
  */
 export async function receiveFile(request: FastifyRequest, options: ReceiveOptions): Promise<ReceivedFile> {
-  const { raw } = request;
-  const { maxBytes, field = 'file', bare = [] } = options;
-  const type = mediaType(raw.headers['content-type']);
-  const multipart = type === 'multipart/form-data';
-  if (!multipart && !bare.some((pattern) => matches(type, pattern))) throw wrongType(field, type);
-  const announcedBytes = Number(raw.headers['content-length'] ?? 0);
-  if (announcedBytes > maxBytes + (multipart ? MAX_OVERHEAD_BYTES : 0)) {
-    const announced = `the request announces ${readableBytes(announcedBytes)}`;
-    throw new Problem('upload_too_large', { detail: `${atMost(maxBytes)}; ${announced}.` });
-  }
-  const parser = multipart ? createParser(raw, field) : undefined;
-
-  options.signal.throwIfAborted();
   const path = join(options.dir, 'source');
-  await using sink = await FileSink.create(path, options);
-  allowBody(raw);
-  const refusal = new AbortController();
-  const signal = AbortSignal.any([options.signal, refusal.signal]);
-  const stallWindow = setInterval(stallCheck(raw, refusal), options.stallWindowMs ?? STALL_WINDOW_MS);
-  try {
-    const received = parser
-      ? await receiveForm(raw, parser, sink, field, options.fields ?? new Set(), refusal, signal)
-      : await receiveBare(raw, sink, signal);
-    sink.finish();
-    return { path, bytes: sink.bytes, ...received };
-  } finally {
-    clearInterval(stallWindow);
-  }
+  await using opened = new AsyncDisposableStack();
+  const { filename, intake, fields } = await receiveInto(request, options, async () => {
+    const target = opened.use(await FileTarget.create(path));
+    return new Intake(target, options);
+  });
+  return { path, filename, bytes: intake.bytes, fields };
 }
 
-type Received = Pick<ReceivedFile, 'filename' | 'fields'>;
-
-async function receiveBare(raw: IncomingMessage, sink: FileSink, signal: AbortSignal): Promise<Received> {
-  const into = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      sink.write(chunk).then(() => done(), done);
+/** The one file of a request, as `receiveFile`, into an intake of the caller's. */
+export async function receiveInto(
+  request: FastifyRequest,
+  options: Omit<ReceiveOptions, 'dir' | 'inspect'>,
+  open: () => Promise<Intake>,
+): Promise<{ filename: string | undefined; intake: Intake; fields: ReadonlyMap<string, string> }> {
+  const { raw } = request;
+  const { bare = [] } = options;
+  const type = mediaType(raw.headers['content-type']);
+  if (type !== 'multipart/form-data' && bare.some((pattern) => matches(type, pattern))) {
+    expectAnnounced(raw, options.maxBytes, options.maxBytes);
+    options.signal.throwIfAborted();
+    const intake = await open();
+    await receiveBody(raw, intake, options);
+    intake.finish();
+    return { filename: undefined, intake, fields: new Map() };
+  }
+  let received: { filename: string | undefined; intake: Intake } | undefined;
+  const fields = await receiveForm(request, {
+    ...options,
+    files: { file: 1 },
+    open: async (filename) => {
+      const intake = await open();
+      received = { filename, intake };
+      return intake;
     },
   });
-  await pump(raw, into, signal);
-  return { filename: undefined, fields: new Map() };
+  return { ...received!, fields };
 }
 
-async function receiveForm(
-  raw: IncomingMessage,
-  parser: BusboyInstance,
-  sink: FileSink,
-  field: string,
-  wanted: ReadonlySet<string>,
-  refusal: AbortController,
-  signal: AbortSignal,
-): Promise<Received> {
-  const fields = new Map<string, string>();
-  let filename: string | undefined;
-  let file: BusboyFileStream | undefined;
-  let stored: Promise<void> | undefined;
-  const refuse = (problem: Problem): void => refusal.abort(problem);
-  const malformed = (detail: string): void => refuse(new Problem('malformed_request', { detail }));
+class Form {
+  readonly #raw: IncomingMessage;
+  readonly #options: FormOptions;
+  readonly #refusal = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #fields = new Map<string, string>();
+  readonly #counts = new Map<string, number>();
+  #file: BusboyFileStream | undefined;
+  /** Resolves, always, when no sink is being written to. */
+  #stored: Promise<void> = Promise.resolve();
 
-  parser.on('file', (name, stream, givenName) => {
-    stream.on('error', noop);
-    if (name !== field) {
-      stream.resume();
-      return malformed(`Expected the file in the part "${field}", found one in ${shown(name)}.`);
+  constructor(raw: IncomingMessage, options: FormOptions) {
+    this.#raw = raw;
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#refusal.signal]);
+  }
+
+  async receive(): Promise<ReadonlyMap<string, string>> {
+    const parser = this.#createParser();
+    try {
+      await pipeBody(this.#raw, parser, { ...this.#options, signal: this.#signal }, endedEarly);
+      await this.#stored;
+      this.#signal.throwIfAborted();
+    } finally {
+      this.#file?.destroy();
+      await this.#stored;
     }
-    file = stream;
-    filename = givenName;
-    stored = store(stream, sink).catch(refuse);
-  });
-  parser.on('field', (name, value, nameTruncated, valueTruncated) => {
-    if (nameTruncated || valueTruncated) return malformed('A field of the form is too long.');
-    if (wanted.has(name) && !fields.has(name)) return void fields.set(name, value);
-    const message = wanted.has(name)
-      ? 'given more than once'
-      : 'unknown part; options of this call stand in the query';
-    const errors = [{ path: String(name), message }];
-    refuse(new Problem('invalid_field', { detail: `The form's part ${shown(name)}: ${message}.`, errors }));
-  });
-  parser.on('filesLimit', () => malformed('Expected one file, found more.'));
-  parser.on('fieldsLimit', () => malformed('The form has too many fields.'));
-  parser.on('partsLimit', () => malformed('The form has too many parts.'));
-
-  try {
-    await pump(raw, parser, signal);
-    await stored;
-    signal.throwIfAborted();
-  } finally {
-    file?.destroy();
-    await stored;
+    if (!this.#file) {
+      throw malformed(`Expected a file in the part ${partNames(this.#options)}, found none.`);
+    }
+    return this.#fields;
   }
-  if (!file) {
-    throw new Problem('malformed_request', { detail: `Expected a file in the part "${field}", found none.` });
-  }
-  return { filename, fields };
-}
 
-async function store(stream: BusboyFileStream, sink: FileSink): Promise<void> {
-  try {
-    for await (const chunk of stream) await sink.write(chunk);
-  } catch (error) {
-    throw error instanceof Problem ? error : endedEarly(error);
-  }
-}
-
-/**
- * Pipes a request into a stream until both have ended. When it fails the request is only let go, not destroyed: its
- * connection still has to carry the answer.
- */
-function pump(raw: IncomingMessage, into: Writable, signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = (): void => reject(signal.reason);
-  const onClose = (): void => {
-    if (!raw.complete) reject(new Problem('cancelled', { detail: 'The client closed the connection.' }));
-  };
-  let ended = raw.readableEnded;
-  let finished = false;
-  const onEnd = (): void => {
-    ended = true;
-    if (finished) resolve();
-  };
-  into.on('finish', () => {
-    finished = true;
-    if (ended) resolve();
-  });
-  into.on('error', (error) => reject(error instanceof Problem ? error : endedEarly(error)));
-  raw.on('error', noop).on('end', onEnd).on('close', onClose);
-  signal.addEventListener('abort', onAbort);
-  if (signal.aborted) onAbort();
-  else raw.pipe(into);
-  return promise.finally(() => {
-    signal.removeEventListener('abort', onAbort);
-    raw.unpipe(into).off('end', onEnd).off('close', onClose);
-  });
-}
-
-function createParser(raw: IncomingMessage, field: string): BusboyInstance {
-  const headers = { ...raw.headers, 'content-type': raw.headers['content-type'] ?? '' };
-  try {
-    return new Busboy({
-      headers,
-      limits: MULTIPART_LIMITS,
-      preservePath: true,
-      // `file` is a file also where a program forgot to give it a file name.
-      isPartAFile: (name, _type, filename) => name === field || filename !== undefined,
+  #createParser(): BusboyInstance {
+    const { files } = this.#options;
+    const allFiles = Object.values(files).reduce((sum, n) => sum + n, 0);
+    const headers = { ...this.#raw.headers, 'content-type': this.#raw.headers['content-type'] ?? '' };
+    let parser: BusboyInstance;
+    try {
+      parser = new Busboy({
+        headers,
+        // One more than may come, so that its name is seen and the refusal can say what was found.
+        limits: { ...MULTIPART_LIMITS, files: allFiles + 1, parts: allFiles + 1 + MAX_FIELDS },
+        preservePath: true,
+        // `file` is a file also where a program forgot to give it a file name.
+        isPartAFile: (name, _type, filename) =>
+          (name !== undefined && Object.hasOwn(files, name)) || filename !== undefined,
+      });
+    } catch (cause) {
+      throw malformed('The Content-Type multipart/form-data has no boundary.', cause);
+    }
+    const refuse = (detail: string) => () => this.#refuse(malformed(detail));
+    parser.on('file', (name, stream, filename) => this.#onFile(name, stream, filename));
+    parser.on('field', (name, value, nameTruncated, valueTruncated) => {
+      if (nameTruncated) return this.#refuse(malformed('A field of the form has too long a name.'));
+      this.#attempt(() => this.#onField(name, value, valueTruncated));
     });
-  } catch (cause) {
-    const detail = 'The Content-Type multipart/form-data has no boundary.';
-    throw new Problem('malformed_request', { detail, cause });
+    parser.on('filesLimit', refuse('The form has too many files.'));
+    parser.on('fieldsLimit', refuse('The form has too many fields.'));
+    parser.on('partsLimit', refuse('The form has too many parts.'));
+    return parser;
+  }
+
+  #onFile(name: string | undefined, stream: BusboyFileStream, filename: string | undefined): void {
+    stream.on('error', noop);
+    try {
+      this.#expectWanted(name);
+    } catch (error) {
+      stream.resume();
+      this.#refuse(error);
+      return;
+    }
+    this.#file = stream;
+    this.#stored = this.#stored
+      .then(() => this.#store(stream, filename, name!))
+      .catch((e) => this.#refuse(e));
+  }
+
+  #expectWanted(name: string | undefined): asserts name is string {
+    const { files } = this.#options;
+    if (name === undefined || !Object.hasOwn(files, name)) {
+      const found = shown(name);
+      throw malformed(`Expected the file in the part ${partNames(this.#options)}, found one in ${found}.`);
+    }
+    const count = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, count);
+    if (this.#counts.size > 1) throw malformed(`Expected files in one part of ${partNames(this.#options)}.`);
+    const most = files[name]!;
+    if (count > most) {
+      throw malformed(most === 1 ? 'Expected one file, found more.' : `Expected at most ${most} files.`);
+    }
+    expectRoom(this.#raw, this.#options, most);
+  }
+
+  #onField(name: string, value: string, truncated: boolean): void {
+    const { fields, onField } = this.#options;
+    const message = !fields?.has(name)
+      ? 'unknown part; options of this call stand in the query'
+      : this.#fields.has(name)
+        ? 'given more than once'
+        : truncated
+          ? `expected at most ${readableBytes(MULTIPART_LIMITS.fieldSize)}, got more`
+          : undefined;
+    if (message !== undefined) {
+      const errors = [{ path: String(name), message }];
+      throw new Problem('invalid_field', { detail: `The form's part ${shown(name)}: ${message}.`, errors });
+    }
+    this.#fields.set(name, value);
+    onField?.(name, value);
+  }
+
+  async #store(stream: BusboyFileStream, filename: string | undefined, field: string): Promise<void> {
+    this.#signal.throwIfAborted();
+    const sink = await this.#options.open(filename, field);
+    try {
+      for await (const chunk of stream) await sink.write(chunk);
+    } catch (error) {
+      throw error instanceof Problem ? error : endedEarly(error);
+    }
+    sink.finish();
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  /** The first reason stays. */
+  #refuse(reason: unknown): void {
+    this.#refusal.abort(reason);
   }
 }
 
-function stallCheck(raw: IncomingMessage, refusal: AbortController): () => void {
-  let before = raw.socket.bytesRead;
-  return () => {
-    const now = raw.socket.bytesRead;
-    if (now - before < MIN_BYTES_A_WINDOW) {
-      refusal.abort(new Problem('request_timeout', { detail: 'The body arrives too slowly.' }));
-    }
-    before = now;
-  };
+/** @throws Problem `upload_too_large` where Content-Length says that the body holds more than `files` full files. */
+function expectRoom(raw: IncomingMessage, { maxBytes }: Pick<FormOptions, 'maxBytes'>, files: number): void {
+  expectAnnounced(raw, maxBytes * files + MAX_OVERHEAD_BYTES, maxBytes);
 }
 
-/** The media type without its parameters, in lower case; empty where there is none. */
-function mediaType(header: string | undefined): string {
-  const [type = ''] = (header ?? '').split(';', 1);
-  return type.trim().toLowerCase();
+function expectAnnounced(raw: IncomingMessage, maxBodyBytes: number, maxFileBytes: number): void {
+  const announcedBytes = Number(raw.headers['content-length'] ?? 0);
+  if (announcedBytes <= maxBodyBytes) return;
+  const announced = `the request announces ${readableBytes(announcedBytes)}`;
+  throw new Problem('upload_too_large', { detail: `${atMost(maxFileBytes)}; ${announced}.` });
 }
 
 function matches(type: string, pattern: string): boolean {
   return pattern.endsWith('/*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern;
 }
 
-function wrongType(field: string, type: string): Problem {
+function wrongType(options: Pick<FormOptions, 'files'>, type: string): Problem {
   const found = type === '' ? 'a request without Content-Type' : shown(type);
-  const detail = `Expected multipart/form-data with the file in the part "${field}", found ${found}.`;
-  return new Problem('malformed_request', { detail });
+  return malformed(
+    `Expected multipart/form-data with the file in the part ${partNames(options)}, found ${found}.`,
+  );
 }
 
+const partNames = ({ files }: Pick<FormOptions, 'files'>): string =>
+  Object.keys(files)
+    .map((name) => `"${name}"`)
+    .join(' or ');
+
 function endedEarly(cause: unknown): Problem {
-  const detail = 'The multipart body ends early, or its boundary is not the one that Content-Type names.';
-  return new Problem('malformed_request', { detail, cause });
+  return malformed(
+    'The multipart body ends early, or its boundary is not the one that Content-Type names.',
+    cause,
+  );
 }
+
+const malformed = (detail: string, cause?: unknown): Problem =>
+  new Problem('malformed_request', { detail, ...(cause !== undefined && { cause }) });
 
 function noop(): void {}

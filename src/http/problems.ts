@@ -41,11 +41,15 @@ export function sendProblem(problem: Problem, request: FastifyRequest, reply: Fa
   const retryAfterSeconds =
     problem.retryAfterSeconds ?? (problem.status === 503 ? RETRY_AFTER_SECONDS : undefined);
   if (retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(retryAfterSeconds));
-  if (problem.code === 'unauthorized') reply.header('www-authenticate', 'Bearer');
+  if (problem.code === 'unauthorized') reply.header('www-authenticate', challenge(request));
   if (!bodyPending(request.raw)) return reply.send(body);
   reply.header('connection', 'close');
   return reply.send(answerBeforeBodyEnds(body, request.raw));
 }
+
+/** RFC 6750, section 3: no error is told to who gave no token. */
+const challenge = ({ headers }: FastifyRequest): string =>
+  headers.authorization === undefined ? 'Bearer' : 'Bearer error="invalid_token"';
 
 /** Fastify's own errors, by their code; whatever is not ours and not known is `internal`. */
 export function toProblem(error: unknown): Problem {

@@ -13,8 +13,9 @@ import { type Config, limitsFrom } from '../config.ts';
 import { openApiDocument } from '../contract/openapi.ts';
 import { OPERATIONS } from '../contract/operations.ts';
 import type { Pool } from '../engine/pool/pool.ts';
+import type { Authorizer } from '../ports/authorizer.ts';
 import { PROBLEMS, Problem } from '../problem.ts';
-import { type Authorize, bindOperations, type Handlers } from './bind.ts';
+import { bindOperations, type Handlers } from './bind.ts';
 import { holdBody } from './early-answer.ts';
 import { type Exchange, Exchanges } from './exchange.ts';
 import { CrossOrigin, defaultHeaders } from './headers.ts';
@@ -47,7 +48,7 @@ export interface ServerOptions {
   metrics: Metrics;
   /** What `/ready` looks at, by name. */
   checks: Readonly<Record<string, ReadinessCheck>>;
-  authorize?: Authorize;
+  authorizer: Authorizer;
 }
 
 export interface HttpServer {
@@ -63,7 +64,7 @@ export interface HttpServer {
 
 /** @throws Error where the operation table and the handlers do not fit together. */
 export function buildServer(options: ServerOptions): HttpServer {
-  const { config, pool, logger, version, metrics, checks, authorize } = options;
+  const { config, pool, logger, version, metrics, checks, authorizer } = options;
   let draining = false;
   const exchanges = new Exchanges((error) => logger.error({ err: error }, 'cleaning up failed'));
   const answering = new WeakMap<Socket, ServerResponse>();
@@ -107,7 +108,7 @@ export function buildServer(options: ServerOptions): HttpServer {
     }
   });
   app.setErrorHandler(fail);
-  bindOperations(app, OPERATIONS, handlers(), { exchanges, ...(authorize && { authorize }) });
+  bindOperations(app, OPERATIONS, handlers(), { exchanges, authorizer });
 
   function handlers(): Handlers<typeof OPERATIONS> {
     const document = openApiDocument(OPERATIONS, { version });

@@ -18,7 +18,7 @@ import {
   hostileFacts,
   hostileNames,
 } from '../support/corpus.ts';
-import { descendants, processesAround, processesHidden, processStatus } from '../support/processes.ts';
+import { descendants, processesHidden, processesIn, processStatus } from '../support/processes.ts';
 import { assertPublished } from '../support/published.ts';
 import { type ServerProcess, startServerProcess } from '../support/server-process.ts';
 import { convert, endWithSuite, eventually, multipartParts, rawConnection } from '../support/service.ts';
@@ -350,7 +350,7 @@ describe('the hostile corpus', { skip: corpusMissing }, () => {
 
     test('it ends in good order, and leaves nothing', async () => {
       await server.close();
-      assert.deepEqual(processesAround(server.dataDir), []);
+      assert.deepEqual(processesIn(server.dataDir), []);
       assert.deepEqual(readdirSync(join(server.dataDir, 'work')), []);
       const added = readdirSync(server.dataDir).filter((name) => !dataAtStart.includes(name));
       assert.deepEqual(added, []);

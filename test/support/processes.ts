@@ -1,5 +1,5 @@
 /** What the kernel tells of processes: Linux only. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** For a test's `skip` option. */
 export const processesHidden: string | false = process.platform === 'linux' ? false : 'needs /proc of Linux';
@@ -45,9 +45,21 @@ export function descendants(pid: number): ProcessStatus[] {
   return found;
 }
 
-/** Processes that have a text in their environment, whoever their parent is by now. */
-export function processesAround(text: string): number[] {
-  return processIds().filter((id) => id !== process.pid && contentOf(`/proc/${id}/environ`).includes(text));
+/** Processes that work in a folder or have it in their environment, whoever their parent is by now. */
+export function processesIn(folder: string): number[] {
+  return processIds().filter(
+    (id) =>
+      id !== process.pid &&
+      (contentOf(`/proc/${id}/environ`).includes(folder) || cwdOf(id).startsWith(folder)),
+  );
+}
+
+function cwdOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return ''; // it has ended, or is another user's
+  }
 }
 
 function processIds(): number[] {

@@ -25,8 +25,17 @@ function problemOf(run: () => unknown): Problem {
 
 describe('loadConfig', () => {
   test('listens on this machine only, with the documented limits, when nothing is set', () => {
-    const { dataDir, ...config } = loadConfig({});
+    const { dataDir, databasePath, storagePath, allowedMimeTypes, imageSizes, ...config } = loadConfig({});
     assert.ok(isAbsolute(dataDir));
+    assert.equal(databasePath, join(dataDir, 'tintype.sqlite'));
+    assert.equal(storagePath, join(dataDir, 'blobs'));
+    assert.deepEqual(
+      imageSizes.map(({ name, longSidePx }) => `${name}:${longSidePx}`),
+      ['thumbnail:150', 'medium:600', 'large:1200', 'original:4096'],
+    );
+    for (const type of ['image/jpeg', 'image/heic', 'image/x-adobe-dng', 'image/svg+xml']) {
+      assert.ok(allowedMimeTypes.includes(type), type);
+    }
     assert.deepEqual(config, {
       host: '127.0.0.1',
       port: 8000,
@@ -42,6 +51,24 @@ describe('loadConfig', () => {
       logLevel: 'info',
       corsOrigins: [],
       environment: 'development',
+      storageBackend: 'local',
+      queueBackend: 'embedded',
+      rateLimitMaxUploads: 50,
+      rateLimitWindowMs: 3_600_000,
+      webpQuality: 85,
+      presetsFile: undefined,
+      bucketsFile: undefined,
+      maxRetries: 3,
+      retryDelayMs: 60_000,
+      presignedUrlTtlMs: 900_000,
+      publicUrl: undefined,
+      jwtSecretKey: undefined,
+      jwtAlgorithm: 'HS256',
+      jwtPublicKey: undefined,
+      jwtJwksUrl: undefined,
+      jwtIssuer: undefined,
+      jwtAudience: undefined,
+      urlSigningKey: undefined,
     });
   });
 
@@ -138,7 +165,7 @@ describe('configWarnings', () => {
 
   test('leaves alone what a system has anyway, and our own names', () => {
     const usual =
-      'HOME PATH USER LANG SHELL HOSTNAME POST PWD TERM NODE_OPTIONS NODE_PATH TMPDIR DATADIR_X LOGNAME';
+      'AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY HOME PATH USER LANG SHELL HOSTNAME POST PWD TERM NODE_OPTIONS NODE_PATH TMPDIR DATADIR_X LOGNAME';
     const names = [...usual.split(' '), ...VARIABLES.map(({ name }) => name)];
     assert.deepEqual(configWarnings(Object.fromEntries(names.map((name) => [name, '1']))), []);
   });
@@ -157,7 +184,8 @@ test('readEnvFile reads a .env file, has nothing where there is none, and tells 
   await writeFile(file, '# a comment\nPORT=9000\nHOST="::1"\nLOG_LEVEL=\n');
   assert.deepEqual(readEnvFile(file), { PORT: '9000', HOST: '::1', LOG_LEVEL: '' });
   assert.equal(loadConfig({ ...readEnvFile(file), PORT: '9001' }).port, 9001);
-  assert.doesNotMatch(problemOf(() => readEnvFile(folder)).detail!, /tintype-test/);
+  assert.deepEqual(readEnvFile(folder), {}, 'somebody else has a folder of this name');
+  assert.doesNotMatch(problemOf(() => readEnvFile(join(file, 'below'))).detail!, /tintype-test/);
 });
 
 test('the generated documents are up to date', async () => {

@@ -6,9 +6,9 @@ import type { Limits } from '../../engine/limits.ts';
 import type { Pool } from '../../engine/pool/pool.ts';
 import { HEAD_BYTES, probe, sniff, unsupported } from '../../engine/probe.ts';
 import { Problem } from '../../problem.ts';
+import type { HeadInspection } from '../../services/intake.ts';
 import type { Handler } from '../bind.ts';
 import { contentDisposition, downloadName } from '../disposition.ts';
-import type { HeadInspection } from '../file-sink.ts';
 import { receiveFile } from '../multipart.ts';
 import { Timing } from '../timing.ts';
 

@@ -9,6 +9,7 @@ import {
 import { helpFor } from '../../../src/cli/help.ts';
 import { INFO_OPTIONS } from '../../../src/cli/info.ts';
 import { columnsOf } from '../../../src/cli/text.ts';
+import { readTokenRequest, TOKEN_OPTIONS } from '../../../src/cli/token.ts';
 
 describe('the help', () => {
   it('tells about every option', () => {
@@ -16,11 +17,12 @@ describe('the help', () => {
       assert.match(helpFor('convert', 80), new RegExp(`--${name}\\b`));
       assert.ok(help.length > 3, name);
     }
+    for (const { name } of TOKEN_OPTIONS) assert.match(helpFor('token', 80), new RegExp(`--${name}\\b`));
     for (const { name } of INFO_OPTIONS) assert.match(helpFor('info', 80), new RegExp(`--${name}\\b`));
   });
 
   it('keeps to 80 columns, and to fewer where the terminal has fewer', () => {
-    for (const topic of ['convert', 'info', 'serve'] as const) {
+    for (const topic of ['convert', 'info', 'serve', 'token'] as const) {
       for (const [columns, limit] of [
         [undefined, 80],
         [300, 80],
@@ -46,5 +48,8 @@ describe('the help', () => {
       const args = line.replace(/ \|.*/, '').replaceAll("'", '').split(' ');
       assert.doesNotThrow(() => readConvertOptions(args), line);
     }
+    const tokens = helpFor('token', 80).match(/(?<=tintype token )[^)<\n]*(?=\)|$)/gm) ?? [];
+    assert.ok(tokens.length >= 3);
+    for (const line of tokens) assert.doesNotThrow(() => readTokenRequest(line.split(' ')), line);
   });
 });

@@ -157,4 +157,22 @@ describe('the OpenAPI document', () => {
     assert.ok((components.schemas as Json).Shared);
     assert.match(JSON.stringify(operation.responses), /unauthorized.*forbidden/);
   });
+
+  it('says where a token may be left out', () => {
+    const { paths } = openApiDocument(
+      {
+        look: {
+          method: 'GET',
+          path: '/things',
+          summary: 'Look',
+          tags: ['Things'],
+          auth: { scopes: ['read'], optional: true },
+          responses: { 200: { description: 'Seen.' } },
+          problems: [],
+        },
+      },
+      { version: '1' },
+    );
+    assert.deepEqual(paths['/things']!.get!.security, [{ token: ['read'] }, {}]);
+  });
 });

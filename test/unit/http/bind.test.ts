@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import type { Operation } from '../../../src/contract/operation.ts';
+import type { Operation, Scope } from '../../../src/contract/operation.ts';
 import { bindOperations, type Handlers } from '../../../src/http/bind.ts';
 import { Exchanges } from '../../../src/http/exchange.ts';
 import { sendProblem, toProblem } from '../../../src/http/problems.ts';
+import type { Authorizer } from '../../../src/ports/authorizer.ts';
 import { Problem } from '../../../src/problem.ts';
 
 const exchanges = new Exchanges((error) => assert.ifError(error));
@@ -52,24 +53,41 @@ const TABLE = {
     responses: { 202: { description: 'Taken.', schema: z.unknown() } },
     problems: [],
   },
+  glance: {
+    method: 'GET',
+    path: '/glances',
+    summary: 'Glance',
+    tags: [],
+    auth: { scopes: ['read'], optional: true },
+    responses: { 200: { description: 'Seen.', schema: z.unknown() } },
+    problems: [],
+  },
 } as const satisfies Record<string, Operation>;
 
+/** Tokens that are just a subject and scopes: `me:read,write`. */
+const authorizer: Authorizer = {
+  async authenticate(header) {
+    const [, subject, scopes] = /^Bearer (\w+):([\w,]*)$/.exec(header ?? '') ?? [];
+    if (subject === undefined) throw new Problem('unauthorized');
+    return { subject, scopes: new Set(scopes!.split(',') as Scope[]) };
+  },
+};
+
 const HANDLERS: Handlers<typeof TABLE> = {
-  look: ({ params, query }) => ({ status: 200, json: { params, query } }),
+  look: ({ params, query, principal }) => ({
+    status: 200,
+    json: { params, query, subject: principal.subject },
+  }),
   write: ({ plan, query, body }) => ({ status: 202, json: { plan, query, body } }),
+  glance: ({ principal }) => ({ status: 200, json: { subject: principal?.subject ?? null } }),
 };
 
 const ID = '5f0c1c0e-4f6c-4a53-9a0a-0d3c5f9f5a43';
 
 describe('bindOperations', () => {
   const app = createApp();
-  bindOperations(app, TABLE, HANDLERS, {
-    exchanges,
-    authorize: async ({ headers }, scopes) => {
-      if (headers.authorization !== `Bearer ${scopes}`) throw new Problem('unauthorized');
-    },
-  });
-  const auth = { authorization: 'Bearer read' };
+  bindOperations(app, TABLE, HANDLERS, { exchanges, authorizer });
+  const auth = { authorization: 'Bearer me:read' };
   const get = (url: string, headers: Record<string, string> = auth) => app.inject({ url, headers });
   const post = (url: string, payload: object | string, type = 'application/json') =>
     app.inject({ method: 'POST', url, payload, headers: { 'content-type': type } });
@@ -78,6 +96,7 @@ describe('bindOperations', () => {
     assert.deepEqual((await get(`/things/${ID}/parts/a%20b?limit=5&after=x+y`)).json(), {
       params: { id: ID, part: 'a b' },
       query: { limit: 5, after: 'x y' },
+      subject: 'me',
     });
   });
 
@@ -101,6 +120,38 @@ describe('bindOperations', () => {
     const answer = await get('/things/7/parts/a?limt=5', {});
     assert.equal(answer.statusCode, 401);
     assert.equal(answer.headers['www-authenticate'], 'Bearer');
+  });
+
+  it('tells a token that is not valid from one that is missing, and from one without the scope', async () => {
+    const answer = await get(`/things/${ID}/parts/a`, { authorization: 'Basic bWU6cmVhZA==' });
+    assert.equal(answer.statusCode, 401);
+    assert.equal(answer.headers['www-authenticate'], 'Bearer error="invalid_token"');
+    const narrow = await get(`/things/${ID}/parts/a`, { authorization: 'Bearer me:' });
+    assert.equal(narrow.json().code, 'forbidden');
+    assert.match(narrow.json().detail, /scope read/);
+  });
+
+  it('refuses without a token before a byte of the body was read', async () => {
+    const strict = createApp();
+    const guarded = { ...TABLE, write: { ...TABLE.write, auth: { scopes: ['write'] } } } as const;
+    const { look, write, glance } = HANDLERS;
+    bindOperations(strict, guarded, { look, write: write as never, glance }, { exchanges, authorizer });
+    // Would be malformed_request, had anybody looked.
+    const answer = await strict.inject({
+      method: 'POST',
+      url: '/things',
+      payload: '{',
+      headers: { 'content-type': 'application/json' },
+    });
+    assert.equal(answer.json().code, 'unauthorized');
+  });
+
+  it('lets in whom it need not know, and takes no wrong token for none', async () => {
+    assert.deepEqual((await get('/glances', {})).json(), { subject: null });
+    assert.deepEqual((await get('/glances')).json(), { subject: 'me' });
+    assert.equal((await get('/glances', { authorization: 'Bearer nonsense' })).statusCode, 401);
+    assert.equal((await get('/glances', { authorization: '' })).statusCode, 401);
+    assert.equal((await get('/glances', { authorization: 'Bearer me:' })).statusCode, 403);
   });
 
   it('reads a plan from the query beside what the operation names there', async () => {
@@ -140,13 +191,11 @@ describe('bindOperations', () => {
   });
 
   it('does not start where table and handlers do not fit', () => {
-    const bind = (handlers: object, authorize = true) =>
-      bindOperations(createApp(), TABLE, handlers as never, {
-        exchanges,
-        ...(authorize && { authorize: async () => {} }),
-      });
+    const bind = (handlers: object, checked = true) =>
+      bindOperations(createApp(), TABLE, handlers as never, { exchanges, ...(checked && { authorizer }) });
     assert.throws(() => bind({ look: HANDLERS.look }), /without a handler: write/);
     assert.throws(() => bind({ ...HANDLERS, more: HANDLERS.look }), /without an operation: more/);
-    assert.throws(() => bind(HANDLERS, false), /look needs a token/);
+    assert.throws(() => bind(HANDLERS, false), /look takes a token/);
+    assert.throws(() => bind({ ...HANDLERS, look: { mount: async () => {} } }), /look .* past the check/);
   });
 });

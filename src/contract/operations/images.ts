@@ -1,0 +1,361 @@
+/** Reading images, and deleting them. */
+import { z } from 'zod';
+import {
+  formatParam,
+  IMAGE_STATUSES,
+  imageDetailsSchema,
+  imageListSchema,
+  imageParams,
+  renditionBatchSchema,
+  renditionSchema,
+  renditionsSchema,
+  SOURCE_MEDIA_TYPES,
+  sizeParam,
+  takenParam,
+  versionParam,
+  versionsSchema,
+} from '../images.ts';
+import type { HeaderSpec, Operation } from '../operation.ts';
+import { MIME_TYPES } from '../plan.ts';
+import { bucketNameSchema } from '../policies.ts';
+
+export const MAX_BATCH_IMAGES = 50;
+export const MAX_LIST_LIMIT = 200;
+const DEFAULT_LIST_LIMIT = 50;
+
+/** A public image is anybody's to read. */
+const IF_PRIVATE = { scopes: ['read'], optional: true } as const;
+
+const PRIVACY =
+  'A public image is read by anybody. A private one is not there (`not_found`) but for its owner and for admins';
+
+/** What a failed image is answered with: the code that its job ended with. */
+const FAILURES = [
+  'undecodable_image',
+  'raw_not_developable',
+  'preview_not_found',
+  'decoder_crashed',
+  'memory_exceeded',
+  'processing_timeout',
+  'metadata_failed',
+  'processing_failed',
+] as const;
+
+const READ = ['not_found', 'invalid_field', 'dependency_down'] as const;
+
+const ETAG: HeaderSpec = { description: 'Strong: other bytes have another one.', schema: z.string() };
+const CACHE_CONTROL: HeaderSpec = {
+  description: 'A year and `immutable`; `private` and shorter for a private image.',
+  schema: z.string(),
+};
+const VARY: HeaderSpec = {
+  description: '`Accept` where it chose the format.',
+  schema: z.string(),
+};
+const BYTES_HEADERS = {
+  'Content-Length': { description: 'Bytes that follow.', schema: z.int() },
+  'Content-Disposition': { description: "The upload's name, made harmless (RFC 6266).", schema: z.string() },
+  'Accept-Ranges': { description: '`bytes`.', schema: z.string() },
+  'Cache-Control': CACHE_CONTROL,
+  ETag: ETAG,
+} as const;
+const CONTENT_RANGE: HeaderSpec = { description: 'Which bytes, of how many.', schema: z.string() };
+
+const OF_IMAGE = '/api/v1/images/{image_id}';
+const ID = '0192f0c1-5b7a-7c3e-9d51-2f6f0c1a7b10';
+const URL = `http://127.0.0.1:8000/api/v1/images/${ID}/direct?size=medium&version=1`;
+const MEDIUM = { size: 'medium', url: URL, width: 600, height: 450, format: 'webp', size_bytes: 48_213 };
+
+export const IMAGE_OPERATIONS = {
+  list_images: {
+    method: 'GET',
+    path: '/api/v1/images',
+    summary: 'List images',
+    description:
+      "The caller's own, all for admins, latest first; where the token names buckets, only those of them. Pages miss and repeat nothing while images are added.",
+    tags: ['Images'],
+    auth: { scopes: ['read'] },
+    query: z.strictObject({
+      bucket: bucketNameSchema.optional(),
+      project: z.string().min(1).max(200).optional(),
+      status: z.enum(IMAGE_STATUSES).optional().meta({ description: 'All but `expected` when absent.' }),
+      camera: z
+        .string()
+        .min(1)
+        .max(200)
+        .optional()
+        .meta({ description: 'Part of make and model, in any case.' }),
+      taken_from: takenParam.optional().meta({
+        description: "ISO 8601 or the beginning of it, by the camera's clock: an offset is left aside.",
+      }),
+      taken_to: takenParam.optional().meta({ description: 'As `taken_from`, itself included.' }),
+      cursor: z.string().min(1).max(200).optional().meta({ description: '`next_cursor` of the page before.' }),
+      limit: z.coerce.number().int().min(1).max(MAX_LIST_LIMIT).default(DEFAULT_LIST_LIMIT),
+    }),
+    responses: {
+      200: {
+        description: 'One page.',
+        schema: imageListSchema,
+        example: {
+          items: [
+            {
+              image_id: ID,
+              bucket: 'photos',
+              project: null,
+              status: 'ready',
+              filename: 'harbour.jpg',
+              created_at: '2026-11-02T08:00:00.000Z',
+              camera: 'FUJIFILM X100V',
+              taken_at: '2026-10-31T18:30:00+01:00',
+              width: 4000,
+              height: 3000,
+              dominant_color: '#336699',
+              thumbhash: '1QcSHQRnh493V4dIh4eXh1h4kJUI',
+              blurhash: 'LEHV6nWB2yk8',
+              urls: { medium: URL },
+            },
+          ],
+          next_cursor: null,
+        },
+      },
+    },
+    problems: ['invalid_field', 'dependency_down'],
+    example: 'curl -H "Authorization: Bearer $TOKEN" "$URL/api/v1/images?bucket=photos&limit=20"',
+  },
+
+  images_batch: {
+    method: 'GET',
+    path: '/api/v1/images/batch',
+    summary: 'Look up one size of several images',
+    description: `${PRIVACY}. Each id is answered by itself, with the size or with a problem.`,
+    tags: ['Images'],
+    auth: IF_PRIVATE,
+    query: z.strictObject({
+      image_ids: z
+        .string()
+        .min(1)
+        .max(8_000)
+        .meta({ description: `Separated by commas; at most ${MAX_BATCH_IMAGES} different ones.` }),
+      size: sizeParam,
+    }),
+    responses: {
+      200: {
+        description: 'An entry for each id.',
+        schema: renditionBatchSchema,
+        example: { items: { [ID]: { image_id: ID, status: 'ready', ...MEDIUM } } },
+      },
+    },
+    problems: ['invalid_field', 'dependency_down'],
+    example: `curl "$URL/api/v1/images/batch?image_ids=${ID}&size=medium"`,
+  },
+
+  image: {
+    method: 'GET',
+    path: OF_IMAGE,
+    summary: 'Look up one size of an image',
+    description: `${PRIVACY}. Small sizes are there before the image is \`ready\`.`,
+    tags: ['Images'],
+    auth: IF_PRIVATE,
+    params: imageParams,
+    query: z.strictObject({ size: sizeParam, format: formatParam }),
+    responses: {
+      200: {
+        description: 'The size, and where it is.',
+        schema: renditionSchema,
+        example: { image_id: ID, status: 'ready', ...MEDIUM },
+      },
+    },
+    problems: [...READ, 'not_finished', ...FAILURES],
+    example: `curl "$URL/api/v1/images/${ID}?size=medium"`,
+  },
+
+  image_all: {
+    method: 'GET',
+    path: `${OF_IMAGE}/all`,
+    summary: 'Look up every size of an image',
+    description: `${PRIVACY}.`,
+    tags: ['Images'],
+    auth: IF_PRIVATE,
+    params: imageParams,
+    query: z.strictObject({}),
+    responses: {
+      200: {
+        description: 'The sizes that are there.',
+        schema: renditionsSchema,
+        example: { image_id: ID, status: 'ready', items: [MEDIUM] },
+      },
+    },
+    problems: READ,
+    example: `curl "$URL/api/v1/images/${ID}/all"`,
+  },
+
+  image_direct: {
+    method: 'GET',
+    path: `${OF_IMAGE}/direct`,
+    summary: 'Read the bytes of one size',
+    description: [
+      `${PRIVACY}, and for whoever has a signed URL: each answer that names a private image's URL signs it for an hour.`,
+      'A size in several formats is given as `format` says, or as `Accept` does: WebP and AVIF to those that name them, JPEG, PNG or GIF to the rest.',
+      'Knows `If-None-Match`, `Range` (one) and `If-Range`. A size that is called `original` is the one that the preset makes; the uploaded bytes are at `/download`.',
+      'URLs in answers name the `version`, so that what a cache keeps under them cannot be out of date.',
+    ].join('\n'),
+    tags: ['Images'],
+    auth: IF_PRIVATE,
+    params: imageParams,
+    query: z.strictObject({
+      size: sizeParam,
+      format: formatParam,
+      version: versionParam
+        .optional()
+        .meta({ description: 'Of the image that the size was made of; the current one when absent.' }),
+      expires: z.string().max(20).optional().meta({ description: 'Of a signed URL: until when, in unix seconds.' }),
+      signature: z.string().max(64).optional().meta({ description: 'Of a signed URL.' }),
+    }),
+    responses: {
+      200: {
+        description: 'The bytes.',
+        content: Object.values(MIME_TYPES),
+        headers: { ...BYTES_HEADERS, Vary: VARY },
+      },
+      206: {
+        description: 'The range that was asked for.',
+        content: Object.values(MIME_TYPES),
+        headers: { ...BYTES_HEADERS, Vary: VARY, 'Content-Range': CONTENT_RANGE },
+      },
+      304: {
+        description: 'The client has them.',
+        headers: { ETag: ETAG, 'Cache-Control': CACHE_CONTROL, Vary: VARY },
+      },
+    },
+    problems: [...READ, 'forbidden', 'not_finished', 'range_not_satisfiable', ...FAILURES],
+    example: `curl -o large.webp "$URL/api/v1/images/${ID}/direct?size=large"`,
+  },
+
+  image_info: {
+    method: 'GET',
+    path: `${OF_IMAGE}/info`,
+    summary: 'What the picture is, and what it says about itself',
+    description: `${PRIVACY}. Where it was taken (\`gps\`) is told to these two alone. Texts were written by strangers.`,
+    tags: ['Images'],
+    auth: IF_PRIVATE,
+    params: imageParams,
+    query: z.strictObject({}),
+    responses: {
+      200: {
+        description: 'Properties of the upload and its metadata; null for what it does not say.',
+        schema: imageDetailsSchema,
+        example: {
+          image_id: ID,
+          width: 4000,
+          height: 3000,
+          format: 'jpeg',
+          size_bytes: 2_310_458,
+          mime: 'image/jpeg',
+          camera_make: 'FUJIFILM',
+          camera_model: 'X100V',
+          lens: null,
+          date_taken: '2026-10-31T18:30:00+01:00',
+          iso: 160,
+          focal_length: 23,
+          aperture: 5.6,
+          shutter_speed: '1/250',
+          orientation: 1,
+          color_space: 'sRGB',
+          gps: null,
+          title: null,
+          description: null,
+          keywords: null,
+          artist: null,
+          copyright: null,
+          software: null,
+        },
+      },
+    },
+    problems: [...READ, 'not_finished', ...FAILURES],
+    example: `curl "$URL/api/v1/images/${ID}/info"`,
+  },
+
+  image_download: {
+    method: 'GET',
+    path: `${OF_IMAGE}/download`,
+    summary: 'Read the uploaded bytes, unchanged',
+    description:
+      'For the owner and admins: an upload may carry a place and more. Knows `If-None-Match`, `Range` (one) and `If-Range`.',
+    tags: ['Images'],
+    auth: { scopes: ['read'] },
+    params: imageParams,
+    query: z.strictObject({
+      version: versionParam.default(1).meta({ description: '1, the upload, when absent.' }),
+    }),
+    responses: {
+      200: {
+        description: 'The bytes.',
+        content: SOURCE_MEDIA_TYPES,
+        headers: {
+          ...BYTES_HEADERS,
+          'Repr-Digest': {
+            description: 'SHA-256 of the whole file (RFC 9530); of uploads.',
+            schema: z.string(),
+          },
+        },
+      },
+      206: {
+        description: 'The range that was asked for.',
+        content: SOURCE_MEDIA_TYPES,
+        headers: { ...BYTES_HEADERS, 'Content-Range': CONTENT_RANGE },
+      },
+      304: { description: 'The client has them.', headers: { ETag: ETAG, 'Cache-Control': CACHE_CONTROL } },
+    },
+    problems: [...READ, 'not_finished', 'range_not_satisfiable'],
+    example: `curl -OJ -H "Authorization: Bearer $TOKEN" "$URL/api/v1/images/${ID}/download"`,
+  },
+
+  image_versions: {
+    method: 'GET',
+    path: `${OF_IMAGE}/versions`,
+    summary: 'List the versions of an image',
+    description: `${PRIVACY}.`,
+    tags: ['Images'],
+    auth: IF_PRIVATE,
+    params: imageParams,
+    query: z.strictObject({}),
+    responses: {
+      200: {
+        description: 'Oldest first; the first is the upload.',
+        schema: versionsSchema,
+        example: {
+          image_id: ID,
+          items: [
+            {
+              version: 1,
+              created_at: '2026-11-02T08:00:00.000Z',
+              width: 4000,
+              height: 3000,
+              format: 'jpeg',
+              size_bytes: 2_310_458,
+              plan: null,
+              current: true,
+            },
+          ],
+        },
+      },
+    },
+    problems: READ,
+    example: `curl "$URL/api/v1/images/${ID}/versions"`,
+  },
+
+  delete_image: {
+    method: 'DELETE',
+    path: OF_IMAGE,
+    summary: 'Delete an image',
+    description:
+      'For the owner and admins. Every version and rendition goes, work under way is called off, and bytes that no other image shares are removed from the store.',
+    tags: ['Images'],
+    auth: { scopes: ['write'] },
+    params: imageParams,
+    query: z.strictObject({}),
+    responses: { 204: { description: 'It is gone.' } },
+    problems: ['not_found', 'invalid_field', 'dependency_down', 'storage_full'],
+    example: `curl -X DELETE -H "Authorization: Bearer $TOKEN" "$URL/api/v1/images/${ID}"`,
+  },
+} as const satisfies Record<string, Operation>;

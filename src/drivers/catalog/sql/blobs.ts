@@ -1,0 +1,105 @@
+/** References to stored bytes, and their deletion once nothing refers to them. */
+import { sql } from 'kysely';
+import type { Catalog } from '../../../ports/catalog.ts';
+import type { Access, Tx } from './tables.ts';
+
+/** One reference more; a deletion that was queued for the key is called off. */
+export async function addReference(
+  tx: Tx,
+  key: string,
+  of: { bytes: number; width?: number; height?: number },
+  at: string,
+): Promise<void> {
+  await tx
+    .insertInto('blobs')
+    .values({
+      key,
+      bytes: of.bytes,
+      refs: 1,
+      width: of.width ?? null,
+      height: of.height ?? null,
+      created_at: at,
+    })
+    .onConflict((c) =>
+      c.column('key').doUpdateSet({
+        refs: sql`blobs.refs + 1`,
+        width: sql`coalesce(blobs.width, excluded.width)`,
+        height: sql`coalesce(blobs.height, excluded.height)`,
+      }),
+    )
+    .execute();
+  await tx.deleteFrom('blob_deletions').where('key', '=', key).execute();
+}
+
+/** One reference less; with the last one the row goes and the key is queued for deletion. */
+export async function dropReference(tx: Tx, key: string, at: string): Promise<void> {
+  const row = await tx
+    .updateTable('blobs')
+    .set({ refs: sql`refs - 1` })
+    .where('key', '=', key)
+    .returning('refs')
+    .executeTakeFirst();
+  if (row?.refs !== 0) return;
+  await tx.deleteFrom('blobs').where('key', '=', key).execute();
+  await tx
+    .insertInto('blob_deletions')
+    .values({ key, queued_at: at })
+    .onConflict((c) => c.doNothing())
+    .execute();
+}
+
+export function blobMethods({ read, write }: Access) {
+  return {
+    async blob(key: string) {
+      const row = await read
+        .selectFrom('blobs')
+        .select(['bytes', 'refs', 'width', 'height'])
+        .where('key', '=', key)
+        .executeTakeFirst();
+      return row && { key, ...row };
+    },
+
+    async deleteBlobs(limit: number, remove: (key: string) => Promise<void>): Promise<number> {
+      const queued = await read
+        .selectFrom('blob_deletions')
+        .select('key')
+        .orderBy('queued_at')
+        .orderBy('key')
+        .limit(limit)
+        .execute();
+      let removed = 0;
+      for (const { key } of queued) {
+        try {
+          // One short transaction each: an upload that wants the same key waits for it, and then stores it anew.
+          removed += await write.transaction().execute(async (tx) => {
+            const taken = await tx.deleteFrom('blob_deletions').where('key', '=', key).executeTakeFirst();
+            if (taken.numDeletedRows === 0n) return 0;
+            if (await known(tx, key)) return 0;
+            await remove(key);
+            return 1;
+          });
+        } catch (error) {
+          // Behind the others: one that cannot be deleted must not keep them for ever.
+          await write.transaction().execute(async (tx) => {
+            const queued_at = new Date().toISOString();
+            await tx.updateTable('blob_deletions').set({ queued_at }).where('key', '=', key).execute();
+          });
+          throw error;
+        }
+      }
+      return removed;
+    },
+
+    async removeIfUnknown(key: string, remove: () => Promise<void>): Promise<boolean> {
+      return write.transaction().execute(async (tx) => {
+        if (await known(tx, key)) return false;
+        await remove();
+        return true;
+      });
+    },
+  } satisfies Partial<Catalog>;
+}
+
+async function known(tx: Tx, key: string): Promise<boolean> {
+  return (await tx.selectFrom('blobs').select('key').where('key', '=', key).executeTakeFirst()) !== undefined;
+}
