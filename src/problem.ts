@@ -39,6 +39,7 @@ export const PROBLEMS = {
   memory_exceeded: kind(422, 'The image needs more memory than allowed'),
   processing_timeout: kind(422, 'The image needs more time than allowed'),
   metadata_failed: kind(422, 'The metadata cannot be carried over'),
+  processing_failed: kind(422, 'The image could not be processed'),
   invalid_plan: kind(422, 'The plan is invalid'),
   invalid_field: kind(422, 'A field is invalid'),
   file_infected: kind(423, 'The file is infected'),

@@ -173,7 +173,7 @@ class JobRun {
         outDir: scratch.dir,
         placeholders: this.#job.imageId !== null,
       },
-      { signal: stop, priority, onRendition },
+      { signal: stop, priority, patient: true, onRendition },
     );
     const [rendered, published] = await Promise.allSettled([
       rendering,
@@ -191,7 +191,7 @@ class JobRun {
     const { jobId, attemptCount, maxRetries } = this.#job;
     this.#tell(RENDERED_PERCENT, 'reading metadata');
     try {
-      return (await pool.info(path, this.#limits, { signal, priority })).info;
+      return (await pool.info(path, this.#limits, { signal, priority, patient: true })).info;
     } catch (error) {
       const problem = Problem.from(error);
       const mayPass = problem.retryable && attemptCount <= maxRetries;

@@ -17,6 +17,8 @@ export interface TaskOptions {
   signal?: AbortSignal | undefined;
   /** Higher goes first among the waiting; 0 when absent. */
   priority?: number | undefined;
+  /** Is never refused as `overloaded`. */
+  patient?: boolean | undefined;
 }
 
 export class Pool extends TaskPool<EngineTasks> {

@@ -44,6 +44,8 @@ export interface RunOptions<Event = never> {
   report?: ((event: Event) => void) | undefined;
   /** Higher goes first among the waiting; 0 when absent. */
   priority?: number | undefined;
+  /** Waits however many do: for whoever bounds by other means how much is asked for. */
+  patient?: boolean | undefined;
 }
 
 interface Pending {
@@ -115,13 +117,15 @@ export class TaskPool<T extends TaskTable> implements AsyncDisposable {
   async run<K extends keyof T & string>(
     kind: K,
     input: InputOf<T[K]>,
-    { limits, signal, report, priority = 0 }: RunOptions<EventOf<T[K]>>,
+    { limits, signal, report, priority = 0, patient = false }: RunOptions<EventOf<T[K]>>,
   ): Promise<OutputOf<T[K]>> {
     if (this.#closing) throw new Problem('shutting_down');
     if (signal?.aborted) throw new Problem('cancelled', { cause: signal.reason });
     if (this.#down) throw this.#downProblem();
     const { maxWaiting = Number.POSITIVE_INFINITY } = this.#options;
-    if (this.#waiting.length >= maxWaiting && this.#idleSlots().length === 0) throw this.#overloadedProblem();
+    if (!patient && this.#waiting.length >= maxWaiting && this.#idleSlots().length === 0) {
+      throw this.#overloadedProblem();
+    }
 
     const { promise, resolve, reject } = Promise.withResolvers<OutputOf<T[K]>>();
     const task: Pending = {
