@@ -42,6 +42,7 @@ describe('the hostile corpus', { skip: corpusMissing || processesHidden }, () =>
     const { tracer: tracerPid = 0 } = processStatus(server.pid) ?? {};
     assert.ok(tracerPid > 0);
 
+    await drawText(server);
     const begunAt = Date.now();
     const sent = await sendAll(server, port);
     const endedAt = Date.now();
@@ -87,6 +88,18 @@ describe('the hostile corpus', { skip: corpusMissing || processesHidden }, () =>
     t.diagnostic(`${sent} requests, ${calls.length} calls watched`);
   });
 });
+
+/** By the first text that is drawn, fontconfig renews the system's font cache where fonts have been installed since. */
+async function drawText(server: ServerProcess): Promise<void> {
+  const svg = Buffer.from(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><text y="20">Tintype</text></svg>',
+  );
+  const answers = await Promise.all(Array.from({ length: AT_A_TIME }, () => convert(server, svg)));
+  for (const answer of answers) {
+    assert.equal(answer.status, 200);
+    await answer.arrayBuffer();
+  }
+}
 
 function assertNone(what: string, calls: SystemCall[], is: (call: SystemCall) => boolean): void {
   const found = calls.filter(is).map(({ pid, name, text }) => `${pid} ${name}(${text}`.slice(0, 300));
