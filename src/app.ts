@@ -3,6 +3,8 @@ import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { startBackground } from './app/background.ts';
+import { openServices } from './app/services.ts';
 import { loadPolicies } from './config/policies.ts';
 import type { Config } from './config.ts';
 import { jwtAuthorizer } from './drivers/authorizer/jwt.ts';
@@ -21,14 +23,17 @@ const TOOL_CHECK_EVERY_MS = 60_000;
 const LOCAL_NOTICE = `JWT_SECRET_KEY is not set: tokens are signed with a secret in DATA_DIR, and only this machine can connect.
 For a token: tintype token --sub me --scope write`;
 
-export interface Service {
-  /** E.g. `http://127.0.0.1:8000`. */
-  address: string;
+export interface Role {
   /**
-   * Stops accepting, lets running requests finish for SHUTDOWN_TIMEOUT_SECONDS, calls off the rest, ends the child
-   * processes and removes all temporary files. Calling again waits for the same end.
+   * Takes nothing more on, lets running requests and jobs finish for SHUTDOWN_TIMEOUT_SECONDS, calls off the rest, gives
+   * unfinished jobs back, ends the child processes and removes all temporary files. Calling again waits for the same end.
    */
   close(): Promise<void>;
+}
+
+export interface Service extends Role {
+  /** E.g. `http://127.0.0.1:8000`. */
+  address: string;
 }
 
 export interface ServeOptions {
@@ -39,26 +44,78 @@ export interface ServeOptions {
 }
 
 /**
- * Starts the service and resolves when it answers.
+ * Starts the service, HTTP and worker, and resolves when it answers.
  * @throws Problem `invalid_configuration` where a secret is missing, a file of the configuration is wrong, or it cannot
- *   listen on HOST and PORT; `dependency_down` where the engine does not start.
+ *   listen on HOST and PORT; `dependency_down` where the engine does not start or the catalog or the store cannot be
+ *   opened.
  */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Service> {
   const { logger = createLogger(config.logLevel), announce = (line) => console.error(line) } = options;
-  const version = await ownVersion();
-  const secrets = resolveSecrets(config);
+  await using stack = new AsyncDisposableStack();
+  const { services, background, metrics, metadata, secrets, version } = await open(config, logger, stack);
+  const { pool, catalog, blobs, queue } = services;
   const authorizer = await jwtAuthorizer({
     algorithm: config.jwtAlgorithm,
     key: secrets.jwtKey,
     issuer: config.jwtIssuer,
     audience: config.jwtAudience,
   });
-  // What is wrong in the files of presets and buckets stops the start.
-  loadPolicies(config);
-  const workDir = join(config.dataDir, 'work');
+  const checks: Record<string, ReadinessCheck> = {
+    pool: poolCheck(pool),
+    metadata,
+    work_folder: () => access(workDirOf(config), constants.W_OK | constants.X_OK),
+    catalog: () => catalog.check(),
+    storage: () => blobs.check(),
+    queue: () => queue.check(),
+  };
+  const workerStats = () => background.worker.stats();
+  const server = buildServer({
+    config,
+    services,
+    logger,
+    version,
+    metrics,
+    checks,
+    authorizer,
+    workerStats,
+  });
+  const address = await server.listen(config.host, config.port).catch((error) => {
+    throw listenProblem(error, config);
+  });
+  logger.info({ version, address, children: config.workerConcurrency }, 'listening');
+  announce(`Tintype ${version} listens on ${address} (try it at ${address}/docs)`);
+  if (secrets.generated) {
+    logger.warn('JWT_SECRET_KEY is not set: tokens are signed with a secret of DATA_DIR');
+    announce(LOCAL_NOTICE);
+  }
+  const close = closing(stack.move(), logger, config, async (graceMs) => {
+    await Promise.all([server.close(graceMs), background.drain(graceMs)]);
+  });
+  return { address, close };
+}
+
+/**
+ * Starts a worker without HTTP, beside a server that has the same catalog and store.
+ * @throws Problem as `serve`
+ */
+export async function work(config: Config, options: ServeOptions = {}): Promise<Role> {
+  const { logger = createLogger(config.logLevel), announce = (line) => console.error(line) } = options;
+  await using stack = new AsyncDisposableStack();
+  const { background, version } = await open(config, logger, stack);
+  const { concurrency } = background.worker.stats();
+  logger.info({ version, children: concurrency }, 'working');
+  announce(`Tintype ${version} works on ${concurrency} images at a time`);
+  return { close: closing(stack.move(), logger, config, (graceMs) => background.drain(graceMs)) };
+}
+
+/** What every role has: the engine, the services over their drivers, and what runs in the background. */
+async function open(config: Config, logger: Logger, stack: AsyncDisposableStack) {
+  const version = await ownVersion();
+  const secrets = resolveSecrets(config);
+  const policies = loadPolicies(config);
   const metrics = new Metrics();
   const pool = new Pool({
-    workDir,
+    workDir: workDirOf(config),
     size: config.workerConcurrency,
     maxWaiting: config.convertQueueLimit,
     onEvent: (event) => {
@@ -67,50 +124,46 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     },
   });
   metrics.watchPool(pool);
+  stack.defer(() => endExiftool());
+  const { urlSigningKey } = secrets;
+  const { services, relay } = await openServices(
+    config,
+    { pool, logger, policies, urlSigningKey, metrics },
+    stack,
+  );
+  // After the work that needs it, and before what the work needs.
+  stack.defer(() => pool.close({ graceMs: 0 }));
+  await pool.start();
   const metadata = metadataCheck();
-  const checks: Record<string, ReadinessCheck> = {
-    pool: poolCheck(pool),
-    metadata,
-    work_folder: () => access(workDir, constants.W_OK | constants.X_OK),
-  };
-  try {
-    await pool.start();
-    const server = buildServer({ config, pool, logger, version, metrics, checks, authorizer });
-    const address = await server.listen(config.host, config.port).catch((error) => {
-      throw listenProblem(error, config);
-    });
-    await metadata(AbortSignal.timeout(TOOL_CHECK_EVERY_MS)).catch((error) =>
-      logger.warn({ err: error }, 'metadata cannot be carried over: /ready says so until it can'),
-    );
-    logger.info({ version, address, children: config.workerConcurrency }, 'listening');
-    announce(`Tintype ${version} listens on ${address} (try it at ${address}/docs)`);
-    if (secrets.generated) {
-      logger.warn('JWT_SECRET_KEY is not set: tokens are signed with a secret of DATA_DIR');
-      announce(LOCAL_NOTICE);
-    }
-
-    let closing: Promise<void> | undefined;
-    const close = async (): Promise<void> => {
-      logger.info({ grace_ms: config.shutdownTimeoutMs }, 'shutting down');
-      await server.close(config.shutdownTimeoutMs);
-      // No request is left that could wait for a child.
-      await pool.close({ graceMs: 0 });
-      await endExiftool();
-      logger.info('stopped');
-    };
-    return {
-      address,
-      close: () => {
-        closing ??= close();
-        return closing;
-      },
-    };
-  } catch (error) {
-    await pool.close({ graceMs: 0 });
-    await endExiftool();
-    throw error;
-  }
+  await metadata(AbortSignal.timeout(TOOL_CHECK_EVERY_MS)).catch((error) =>
+    logger.warn({ err: error }, 'metadata cannot be carried over: /ready says so until it can'),
+  );
+  const background = await startBackground(services, { relay, concurrency: config.workerConcurrency });
+  stack.use(background);
+  return { services, background, metrics, metadata, secrets, version };
 }
+
+/** @param drain lets what runs come to an end */
+function closing(
+  stack: AsyncDisposableStack,
+  logger: Logger,
+  { shutdownTimeoutMs }: Config,
+  drain: (graceMs: number) => Promise<void>,
+): () => Promise<void> {
+  let closed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    logger.info({ grace_ms: shutdownTimeoutMs }, 'shutting down');
+    await drain(shutdownTimeoutMs);
+    await stack.disposeAsync();
+    logger.info('stopped');
+  };
+  return () => {
+    closed ??= close();
+    return closed;
+  };
+}
+
+const workDirOf = ({ dataDir }: Config): string => join(dataDir, 'work');
 
 function poolCheck(pool: Pool): ReadinessCheck {
   return async () => {

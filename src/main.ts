@@ -18,7 +18,11 @@ Usage: tintype <command> [options]
   convert   convert files, folders and patterns
   info      tell what pictures are and what they say about themselves
   serve     start the HTTP service
+  worker    work on uploads beside it, without HTTP
   token     print a token for it
+  backup    copy all that it has stored, while it runs
+  restore   bring a backup back
+  migrate   bring its catalog up to date
   help      tell more about a command: tintype help convert
 
   --help, -h      this text, or that of a command
@@ -29,7 +33,7 @@ Usage: tintype <command> [options]
   tintype info IMG_1.HEIC
 `;
 
-const COMMANDS = ['convert', 'info', 'serve', 'token', 'help'];
+const COMMANDS = ['convert', 'info', 'serve', 'worker', 'token', 'backup', 'restore', 'migrate', 'help'];
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 /** A shell whose reader has gone ends a program by SIGPIPE; Node gets an error instead. */
@@ -82,9 +86,26 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
     case 'info':
       return (await import('./cli/info.ts')).info(rest, await withEnvFile(context));
     case 'serve':
-      return runServer(rest, await withEnvFile(context));
+      return runRole('serve', rest, await withEnvFile(context));
+    case 'worker':
+      return runRole('worker', rest, await withEnvFile(context));
     case 'token':
       return (await import('./cli/token.ts')).token(rest, await withEnvFile(context));
+    case 'backup': {
+      const { openStorage } = await import('./app/storage.ts');
+      const { backupCommand } = await import('./cli/backup.ts');
+      return backupCommand(rest, await withEnvFile(context), openStorage);
+    }
+    case 'restore': {
+      const { openRestoreTarget } = await import('./app/restore-target.ts');
+      const { restoreCommand } = await import('./cli/restore.ts');
+      return restoreCommand(rest, await withEnvFile(context), openRestoreTarget);
+    }
+    case 'migrate': {
+      const { migrate, pendingMigrations } = await import('./app/storage.ts');
+      const { migrateCommand } = await import('./cli/migrate.ts');
+      return migrateCommand(rest, await withEnvFile(context), { pending: pendingMigrations, apply: migrate });
+    }
     case 'help':
     case '--help':
     case '-h':
@@ -114,19 +135,24 @@ async function withEnvFile(context: CommandContext): Promise<CommandContext> {
   return { ...context, env: { ...readEnvFile('.env'), ...context.env } };
 }
 
-async function runServer(args: string[], { env, signal, stderr }: CommandContext): Promise<number> {
+/** What runs until it is told to stop. */
+async function runRole(
+  role: 'serve' | 'worker',
+  args: string[],
+  { env, signal, stderr }: CommandContext,
+): Promise<number> {
   const { SERVE_OPTIONS } = await import('./cli/help.ts');
   const [argument] = parseCommandLine(args, SERVE_OPTIONS).positionals;
   if (argument !== undefined) {
     throw new UsageError(
-      `serve takes no arguments, got ${printable(argument)}; it is configured by environment variables`,
+      `${role} takes no arguments, got ${printable(argument)}; it is configured by environment variables`,
     );
   }
   const { configWarnings, loadConfig } = await import('./config.ts');
   const config = loadConfig(env);
   for (const warning of configWarnings(env)) stderr.write(`warning: ${warning}\n`);
-  const { serve } = await import('./app.ts');
-  const service = await serve(config);
+  const { serve, work } = await import('./app.ts');
+  const service = await (role === 'serve' ? serve : work)(config);
   if (!signal.aborted)
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   await service.close();

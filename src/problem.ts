@@ -47,6 +47,8 @@ export const PROBLEMS = {
   cancelled: kind(499, 'The work was cancelled'),
   internal: kind(500, 'An unexpected fault on our side', true),
   invalid_configuration: kind(500, 'The configuration is invalid'),
+  backup_incomplete: kind(500, 'The backup is not complete', true),
+  backup_unusable: kind(422, 'The backup cannot be used'),
   overloaded: kind(503, 'The service is overloaded', true),
   shutting_down: kind(503, 'The service is shutting down', true),
   dependency_down: kind(503, 'A dependency is down', true),

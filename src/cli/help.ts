@@ -1,7 +1,10 @@
 /** The texts of `--help`: examples first, then every option, from the tables that the parsers read. */
 import type { OptionSpec } from './args.ts';
+import { BACKUP_OPTIONS } from './backup.ts';
 import { PICTURE_OPTIONS, RUN_OPTIONS, SUGAR_OPTIONS } from './convert-options.ts';
 import { INFO_OPTIONS } from './info.ts';
+import { MIGRATE_OPTIONS } from './migrate.ts';
+import { RESTORE_OPTIONS } from './restore.ts';
 import { columnsOf, padColumns, wrap } from './text.ts';
 import { TOKEN_OPTIONS } from './token.ts';
 
@@ -15,6 +18,8 @@ interface HelpPage {
     options?: readonly OptionSpec[];
     lines?: readonly string[];
   }[];
+  /** Where a command's differ from those of most. */
+  exit?: readonly string[];
 }
 
 export const SERVE_OPTIONS: readonly OptionSpec[] = [{ name: 'help', alias: 'h', help: 'this text' }];
@@ -88,6 +93,15 @@ const PAGES = {
     ],
     sections: [{ title: 'Options', options: SERVE_OPTIONS }],
   },
+  worker: {
+    usage: 'tintype worker',
+    intro:
+      'Works on uploads and conversions that were accepted, without HTTP: beside a server with the same DATA_DIR, for ' +
+      'more of them at a time. It is configured as the server is; SIGTERM or Ctrl-C lets running work finish, and what is ' +
+      'not finished by then is done by another worker.',
+    examples: [['Four images at a time', 'WORKER_CONCURRENCY=4 tintype worker']],
+    sections: [{ title: 'Options', options: SERVE_OPTIONS }],
+  },
   token: {
     usage: 'tintype token --sub <name> --scope <scopes> [options]',
     intro:
@@ -99,6 +113,55 @@ const PAGES = {
       ['In a call', 'curl -H "Authorization: Bearer $(tintype token --sub me --scope write)" …'],
     ],
     sections: [{ title: 'Options', options: TOKEN_OPTIONS }],
+  },
+  backup: {
+    usage: 'tintype backup [options] <folder>',
+    intro:
+      'Copies the catalog and every original and rendition into a folder, while the service runs: all that was accepted ' +
+      'before, as it was at one moment. Configured as the service is. Into a folder that has an earlier backup only what ' +
+      'is new is copied, and what was deleted since goes there too. The files of the configuration and the secret in ' +
+      'DATA_DIR are not in it: keep those elsewhere.',
+    examples: [
+      ['Every night', 'tintype backup /mnt/backups/tintype'],
+      ['How long it took', 'tintype backup --json /mnt/backups/tintype | jq .duration_ms'],
+    ],
+    sections: [{ title: 'Options', options: BACKUP_OPTIONS }],
+    exit: [
+      '0  the backup is complete',
+      '1  it is not: what the folder had before is unchanged',
+      '2  the command or the configuration was not understood; nothing was done',
+      '130  stopped by Ctrl-C; what the folder had before is unchanged',
+    ],
+  },
+  restore: {
+    usage: 'tintype restore [options] <folder>',
+    intro:
+      'Brings a backup back, into the empty DATA_DIR of a service that does not run. The whole backup is looked at before ' +
+      'anything is changed. Jobs that were under way when it was made are done again by the next start.',
+    examples: [
+      ['On a new machine', 'tintype restore --verify /mnt/backups/tintype && tintype serve'],
+      ['In place of what is there', 'tintype restore --force /mnt/backups/tintype'],
+    ],
+    sections: [{ title: 'Options', options: RESTORE_OPTIONS }],
+    exit: [
+      '0  everything is back',
+      '1  it is not; the service refuses to start on what is half there: restore again',
+      '2  the command was not understood, or there is something already; nothing was done',
+      '130  stopped by Ctrl-C; as 1',
+    ],
+  },
+  migrate: {
+    usage: 'tintype migrate [options]',
+    intro:
+      'Brings the catalog up to date with this release, as every start of the service does. Back up first: there is no way ' +
+      'back to an earlier release.',
+    examples: [['What would be done', 'tintype migrate --check']],
+    sections: [{ title: 'Options', options: MIGRATE_OPTIONS }],
+    exit: [
+      '0  the catalog is up to date',
+      '1  it is not: --check found something to do, or it failed',
+      '2  the command or the configuration was not understood; nothing was done',
+    ],
   },
 } as const satisfies Record<string, HelpPage>;
 
@@ -114,7 +177,7 @@ export type HelpTopic = keyof typeof PAGES;
 /** @param columns of the terminal; undefined where it is none */
 export function helpFor(topic: HelpTopic, columns: number | undefined): string {
   const width = Math.max(40, Math.min(columns ?? MAX_COLUMNS, MAX_COLUMNS));
-  const { usage, intro, examples, sections }: HelpPage = PAGES[topic];
+  const { usage, intro, examples, sections, exit = EXIT_LINES }: HelpPage = PAGES[topic];
   const lines = [`Usage: ${usage}`, '', ...wrap(intro, width), '', 'Examples'];
   for (const [what, line] of examples) lines.push(...wrap(what, width - 2).map(indent), `    ${line}`);
   for (const { title, note, options, lines: texts } of sections) {
@@ -123,7 +186,7 @@ export function helpFor(topic: HelpTopic, columns: number | undefined): string {
     for (const option of options ?? []) lines.push(...optionLines(option, width));
     for (const text of texts ?? []) lines.push(...wrap(text, width - 2).map(indent));
   }
-  lines.push('', 'Exit status', ...EXIT_LINES.map(indent));
+  lines.push('', 'Exit status', ...exit.map(indent));
   return `${lines.join('\n')}\n`;
 }
 

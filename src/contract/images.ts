@@ -88,7 +88,9 @@ export const renditionsSchema = z.strictObject({
   status: statusSchema,
   items: z
     .array(z.strictObject(renditionMembers))
-    .meta({ description: 'Those that are there, smallest first; a size in several formats stands once for each.' }),
+    .meta({
+      description: 'Those that are there, smallest first; a size in several formats stands once for each.',
+    }),
 });
 
 export const renditionBatchSchema = z.strictObject({
@@ -113,9 +115,7 @@ export const versionsSchema = z.strictObject({
       version: z.int().min(1),
       created_at: z.iso.datetime(),
       ...fileMembers,
-      plan: planSchema
-        .nullable()
-        .meta({ description: 'What the version was made by; null for the upload.' }),
+      plan: planSchema.nullable().meta({ description: 'What the version was made by; null for the upload.' }),
       current: z.boolean(),
     }),
   ),
@@ -139,7 +139,8 @@ export const formatParam = z
 export const versionParam = z.coerce.number().int().min(1).max(1_000_000);
 
 /** A calendar date or the beginning of one, and a time. What the offset says is left aside. */
-const WHEN = /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(?:Z|[ +-]\d\d:?\d\d)?)?)?)?$/i;
+const WHEN =
+  /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(?:Z|[ +-]\d\d:?\d\d)?)?)?)?$/i;
 
 /** ISO 8601 to what the catalog compares with the time that the camera's clock showed: no offset, no fraction. */
 export const takenParam = z

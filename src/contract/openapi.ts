@@ -130,9 +130,17 @@ function parametersOf(operation: Operation, schemas: Components): Json[] {
     }));
   };
   const ofPlan = operation.plan ? planParameters() : [];
+  const headers = Object.entries(operation.requestHeaders ?? {}).map(([name, { description, schema }]) => ({
+    name,
+    in: 'header',
+    required: false,
+    description,
+    schema: schemas.schema(schema, 'input'),
+  }));
   return [
     ...fromObject(operation.params, 'path'),
     ...fromObject(operation.query, 'query'),
+    ...headers,
     ...ofPlan.map(({ name, aliases, description, schema }) => ({
       name,
       in: 'query',
@@ -154,15 +162,23 @@ function streamedContent(body: StreamedBody, schemas: Components): Json {
   const schema = {
     type: 'object',
     properties: {
-      ...Object.fromEntries(files.map(([name, { description }]) => [name, { ...BYTES, description }])),
+      ...Object.fromEntries(files.map(([name, file]) => [name, fileSchema(file)])),
       ...(form.properties as Json | undefined),
     },
     required,
     additionalProperties: false,
   };
   const bare = (body.bare ?? []).map((type) => [type, { schema: BYTES }]);
-  return { 'multipart/form-data': { schema }, ...Object.fromEntries(bare) };
+  return {
+    ...(files.length > 0 && { 'multipart/form-data': { schema } }),
+    ...Object.fromEntries(bare),
+  };
 }
+
+const fileSchema = ({ description, most }: StreamedBody['files'][string]): Json =>
+  most === undefined
+    ? { ...BYTES, description }
+    : { type: 'array', items: BYTES, minItems: 1, maxItems: most, description };
 
 function responsesOf(operation: Operation, schemas: Components): Record<string, Json> {
   const responses: Record<string, Json> = {};

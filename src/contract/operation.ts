@@ -20,8 +20,8 @@ export interface JsonBody {
 export interface StreamedBody {
   kind: 'stream';
   description?: string;
-  /** Multipart parts that carry files, by field name. */
-  files: Record<string, { description: string; required: boolean }>;
+  /** Multipart parts that carry files, by field name; where there are none, the body is always bare. `most`: a list. */
+  files: Record<string, { description: string; required: boolean; most?: number }>;
   /** The other multipart fields. */
   fields?: z.ZodObject;
   /** Media types whose body may stand for the first file without any multipart around it. */
@@ -59,6 +59,8 @@ export interface Operation {
   params?: z.ZodObject;
   /** Strict: an unknown or repeated parameter is `invalid_field`. Without a query schema, and without `plan`, the query is not looked at. */
   query?: z.ZodObject;
+  /** Headers that decide something; the handler reads them. */
+  requestHeaders?: Readonly<Record<string, HeaderSpec>>;
   /** The query spells a Plan as well, beside what `query` names. */
   plan?: true;
   body?: JsonBody | StreamedBody;

@@ -4,10 +4,17 @@
  */
 import { z } from 'zod';
 import type { Operation } from './operation.ts';
+import { IMAGE_OPERATIONS } from './operations/images.ts';
+import { OVERVIEW_OPERATIONS } from './operations/overview.ts';
+import { JOB_OPERATIONS } from './operations/jobs.ts';
+import { UPLOAD_OPERATIONS } from './operations/uploads.ts';
 import { MIME_TYPES } from './plan.ts';
 import { healthSchema, PROBLEM_CODES, problemTypeSchema, readinessSchema } from './resources.ts';
+import { asyncSchema, conversionAcceptedSchema } from './uploads.ts';
 
 export const OPERATIONS = {
+  ...UPLOAD_OPERATIONS,
+  ...JOB_OPERATIONS,
   convert: {
     method: 'POST',
     path: '/convert',
@@ -20,6 +27,11 @@ export const OPERATIONS = {
     ].join('\n'),
     tags: ['Conversion'],
     auth: 'none',
+    query: z.strictObject({
+      async: asyncSchema.meta({
+        description: 'Answer as soon as the picture is stored; the result is fetched later.',
+      }),
+    }),
     plan: true,
     body: {
       kind: 'stream',
@@ -43,6 +55,14 @@ export const OPERATIONS = {
             description: 'Milliseconds spent on `receive`, `probe` and `render`.',
             schema: z.string(),
           },
+        },
+      },
+      202: {
+        description: 'With `async`: accepted.',
+        schema: conversionAcceptedSchema,
+        example: {
+          task_id: '0192f0c1-5b7a-7c3e-9d51-30b1d2f4a6c8',
+          status_url: '/status/0192f0c1-5b7a-7c3e-9d51-30b1d2f4a6c8',
         },
       },
     },
@@ -71,6 +91,10 @@ export const OPERATIONS = {
       '  "$URL/convert?format=webp&width=1200&metadata=strip"',
     ].join('\n'),
   },
+
+  ...IMAGE_OPERATIONS,
+
+  ...OVERVIEW_OPERATIONS,
 
   health: {
     method: 'GET',

@@ -176,10 +176,15 @@ interface AnyAnswer {
 }
 
 function send(reply: FastifyReply, exchange: Exchange, answer: AnyAnswer): FastifyReply {
-  reply.code(answer.status);
-  if (answer.headers) reply.headers(answer.headers);
+  reply.code(answer.status).headers(exchange.headers);
+  const { vary, ...headers } = answer.headers ?? {};
+  reply.headers(headers);
+  if (vary !== undefined) reply.header('vary', [reply.getHeader('vary'), vary].filter(Boolean).join(', '));
   if (answer.json !== undefined) return reply.type('application/json').send(JSON.stringify(answer.json));
-  if (answer.body === undefined) return reply.send();
+  if (answer.body === undefined) {
+    // To HEAD, Fastify would say of an answer without a body that it has 0 bytes.
+    return reply.send(reply.request.method === 'HEAD' ? Readable.from([]) : undefined);
+  }
   if (answer.type?.startsWith('image/')) reply.header('content-security-policy', IMAGE_CSP);
   // Past its first byte an answer cannot turn into a problem; the log tells it from a client that left.
   if (answer.body instanceof Readable) {

@@ -28,10 +28,29 @@ export function downloadName(filename: string | undefined, extension: string): s
   return `${safe || FALLBACK_STEM}.${extension}`;
 }
 
+/** What files of cameras and phones are called; none of them is run by a double click. */
+const IMAGE_EXTENSION =
+  /\.(jpe?g|jpe|jfif|mpo|png|apng|gif|webp|avifs?|tiff?|bmp|dib|hei[cf]|hif|dng|cr[23w]|nef|nrw|arw|sr2|srf|raf|rw2|orf|pef|srw|3fr|iiq|rwl|x3f|raw|kdc|dcr|mrw|svg)$/i;
+
+/** As `downloadName`; an extension that images have stays as the client wrote it. */
+export function uploadName(filename: string | undefined, extension: string): string {
+  const [, own] = IMAGE_EXTENSION.exec(filename?.trim() ?? '') ?? [];
+  return downloadName(filename, own ?? extension);
+}
+
+const MAX_SHOWN_CHARS = 255;
+
+/** The client's file name to be shown: only its last part, without control and direction marks, bounded. */
+export function displayName(filename: string | undefined): string {
+  const base = (filename ?? '').toWellFormed().normalize('NFC').split(/[/\\]/).at(-1) ?? '';
+  const clean = [...base.replaceAll(UNSAFE, '').trim()].slice(0, MAX_SHOWN_CHARS).join('');
+  return clean || FALLBACK_STEM;
+}
+
 /** RFC 6266: an ASCII `filename` for all, and `filename*` (RFC 8187) where that loses something. */
-export function contentDisposition(name: string): string {
+export function contentDisposition(name: string, type: 'attachment' | 'inline' = 'attachment'): string {
   const ascii = name.replaceAll(/[^\x20-\x7e]/gu, '_').replaceAll(/["\\%]/g, '_');
-  const plain = `attachment; filename="${ascii}"`;
+  const plain = `${type}; filename="${ascii}"`;
   return ascii === name ? plain : `${plain}; filename*=UTF-8''${encodeExtended(name)}`;
 }
 

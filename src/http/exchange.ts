@@ -11,6 +11,8 @@ export class Exchange {
   readonly startedAtMs = performance.now();
   /** Who is asking, once their token was checked. */
   principal: Principal | undefined;
+  /** Of whatever the answer becomes, a result or a problem. */
+  readonly headers: Record<string, string | number> = {};
   #problem: Problem | undefined;
   readonly #held = new AsyncDisposableStack();
   readonly #controller = new AbortController();

@@ -13,7 +13,7 @@ export const defaultHeaders: Readonly<Record<string, string>> = {
 export const IMAGE_CSP = "default-src 'none'; sandbox";
 
 const EXPOSED =
-  'Content-Disposition, X-Image-Width, X-Image-Height, X-Request-Id, Retry-After, Server-Timing, Location, ETag';
+  'Content-Disposition, X-Image-Width, X-Image-Height, X-Request-Id, Retry-After, Server-Timing, Location, ETag, Content-Range, Repr-Digest, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset';
 const PREFLIGHT_MAX_AGE_SECONDS = 600;
 
 /**

@@ -41,6 +41,9 @@ export function sendProblem(problem: Problem, request: FastifyRequest, reply: Fa
   const retryAfterSeconds =
     problem.retryAfterSeconds ?? (problem.status === 503 ? RETRY_AFTER_SECONDS : undefined);
   if (retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(retryAfterSeconds));
+  if (problem.code === 'range_not_satisfiable' && problem.extra?.size_bytes !== undefined) {
+    reply.header('content-range', `bytes */${problem.extra.size_bytes}`);
+  }
   if (problem.code === 'unauthorized') reply.header('www-authenticate', challenge(request));
   if (!bodyPending(request.raw)) return reply.send(body);
   reply.header('connection', 'close');

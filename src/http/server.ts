@@ -12,9 +12,10 @@ import type { Logger } from 'pino';
 import { type Config, limitsFrom } from '../config.ts';
 import { openApiDocument } from '../contract/openapi.ts';
 import { OPERATIONS } from '../contract/operations.ts';
-import type { Pool } from '../engine/pool/pool.ts';
 import type { Authorizer } from '../ports/authorizer.ts';
 import { PROBLEMS, Problem } from '../problem.ts';
+import type { Services } from '../services/context.ts';
+import { createOverview } from '../services/overview.ts';
 import { bindOperations, type Handlers } from './bind.ts';
 import { holdBody } from './early-answer.ts';
 import { type Exchange, Exchanges } from './exchange.ts';
@@ -26,6 +27,10 @@ import { logRequest } from './request-log.ts';
 import { convertRoute } from './routes/convert.ts';
 import { docsPage, homeRoute, openApiRoute, problemRoute } from './routes/docs.ts';
 import { healthRoute, type ReadinessCheck, readyRoute } from './routes/health.ts';
+import { imageRoutes } from './routes/images.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { overviewRoutes } from './routes/overview.ts';
+import { uploadRoutes } from './routes/uploads.ts';
 
 /** Request line and headers: a few kilobytes that any client sends at once. */
 const HEADERS_TIMEOUT_MS = 20_000;
@@ -42,13 +47,15 @@ const FAREWELL_MS = 500;
 
 export interface ServerOptions {
   config: Config;
-  pool: Pool;
+  services: Services;
   logger: Logger;
   version: string;
   metrics: Metrics;
   /** What `/ready` looks at, by name. */
   checks: Readonly<Record<string, ReadinessCheck>>;
   authorizer: Authorizer;
+  /** Of the worker that runs in this process, where there is one. */
+  workerStats?: () => { concurrency: number; running: number };
 }
 
 export interface HttpServer {
@@ -64,8 +71,11 @@ export interface HttpServer {
 
 /** @throws Error where the operation table and the handlers do not fit together. */
 export function buildServer(options: ServerOptions): HttpServer {
-  const { config, pool, logger, version, metrics, checks, authorizer } = options;
-  let draining = false;
+  const { config, services, logger, version, metrics, checks, authorizer } = options;
+  const overview = createOverview(services);
+  metrics.watchCatalog(overview);
+  const drain = new AbortController();
+  const isDraining = () => drain.signal.aborted;
   const exchanges = new Exchanges((error) => logger.error({ err: error }, 'cleaning up failed'));
   const answering = new WeakMap<Socket, ServerResponse>();
   const crossOrigin = new CrossOrigin(config.corsOrigins);
@@ -103,7 +113,7 @@ export function buildServer(options: ServerOptions): HttpServer {
   app.addHook('onRequest', async (request, reply) => {
     open(request, reply);
     if (request.is404) return noRoute(request, reply);
-    if (draining && !(request.routeOptions.config as { whileDraining?: boolean }).whileDraining) {
+    if (isDraining() && !(request.routeOptions.config as { whileDraining?: boolean }).whileDraining) {
       throw new Problem('shutting_down', { detail: 'The server is shutting down; another one may answer.' });
     }
   });
@@ -114,9 +124,13 @@ export function buildServer(options: ServerOptions): HttpServer {
     const document = openApiDocument(OPERATIONS, { version });
     const queueLimit = config.convertQueueLimit;
     return {
-      convert: convertRoute({ pool, limits, queueLimit }),
+      ...overviewRoutes({ services, overview, version, workerStats: options.workerStats }),
+      ...imageRoutes({ services, publicUrl: config.publicUrl }),
+      ...uploadRoutes({ services, publicUrl: config.publicUrl }),
+      ...jobRoutes({ services, publicUrl: config.publicUrl, draining: drain.signal }),
+      convert: convertRoute({ services, limits, queueLimit }),
       health: healthRoute(version),
-      ready: readyRoute({ checks, isDraining: () => draining }),
+      ready: readyRoute({ checks, isDraining }),
       metrics: async () => ({
         status: 200,
         type: metrics.contentType as 'text/plain',
@@ -142,7 +156,7 @@ export function buildServer(options: ServerOptions): HttpServer {
       const line = { requestId: request.id, method: request.method, route, status, socket };
       const ms = logRequest(logger, exchange, line);
       metrics.observeRequest(request.method, route, status, exchange.problem?.code, ms);
-      if (draining && exchanges.size === 0) setImmediate(() => app.server.closeAllConnections());
+      if (isDraining() && exchanges.size === 0) setImmediate(() => app.server.closeAllConnections());
     });
   }
 
@@ -161,7 +175,7 @@ export function buildServer(options: ServerOptions): HttpServer {
     const problem = toProblem(error);
     exchanges.of(request).fail(problem);
     if (reply.raw.headersSent) reply.raw.destroy();
-    else sendProblem(problem, request, reply);
+    else sendProblem(problem, request, reply.headers(exchanges.of(request).headers));
   }
 
   function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
@@ -184,7 +198,7 @@ export function buildServer(options: ServerOptions): HttpServer {
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
     },
     async close(graceMs) {
-      draining = true;
+      drain.abort();
       let farewell: NodeJS.Timeout | undefined;
       const graceOver = setTimeout(() => {
         exchanges.abortAll(

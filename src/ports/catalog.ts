@@ -318,6 +318,8 @@ export interface Catalog {
   /** Latest first. @throws Problem invalid_field where the cursor is not one of ours */
   listImages(filter: ImageFilter): Promise<{ items: ImageRow[]; nextCursor: string | null }>;
   versions(imageId: string): Promise<VersionRow[]>;
+  /** Of each image the version that counts; none of those whose bytes have not come. */
+  currentVersions(imageIds: string[]): Promise<VersionRow[]>;
   renditions(imageIds: string[]): Promise<RenditionRow[]>;
   /** Image, versions, renditions and jobs go; bytes with their last reference are queued for deletion. False: was not there. */
   deleteImage(imageId: string, now: Date): Promise<boolean>;
@@ -330,11 +332,23 @@ export interface Catalog {
   >;
   /**
    * Deletes queued blobs that nothing refers to; `remove` runs under the write lock, so that no upload can take the key
-   * in between. How many. What `remove` throws ends the round; its key then waits behind the others.
+   * in between. How many. What `remove` throws ends the round; its key then waits behind the others. None while
+   * deletions are held.
    */
-  deleteBlobs(limit: number, remove: (key: string) => Promise<void>): Promise<number>;
-  /** Runs `remove` where no row knows the key, under the write lock. */
-  removeIfUnknown(key: string, remove: () => Promise<void>): Promise<boolean>;
+  deleteBlobs(limit: number, remove: (key: string) => Promise<void>, now?: Date): Promise<number>;
+  /**
+   * Runs `remove` where no row knows the key, under the write lock. False where one does; and while deletions are held:
+   * then the key is queued for deletion.
+   */
+  removeIfUnknown(key: string, remove: () => Promise<void>, now?: Date): Promise<boolean>;
+  /**
+   * Nothing is deleted from the store until then, or until it is released: what a snapshot of the catalog refers to can
+   * be copied. Again with the same id: another end. Whoever holds and dies holds nobody up for longer.
+   */
+  holdDeletions(id: string, until: Date): Promise<void>;
+  releaseDeletions(id: string, now?: Date): Promise<void>;
+  /** What is referred to, by key, after a key. */
+  storedBlobs(afterKey: string, limit: number): Promise<{ key: string; bytes: number }[]>;
   /**
    * Removes presigned uploads that were not used, with their images; conversions (jobs without an image) a day after
    * they ended, with their references; idempotency keys after a day; rate windows that are over.

@@ -16,6 +16,12 @@ export interface Log {
   error(fields: Record<string, unknown>, message: string): void;
 }
 
+/** Takes the time of the stages that a piece of work goes through. */
+export interface StageTimes {
+  /** @param work what it is a stage of. The names of both are few: each pair is a series of its own */
+  observeStage(work: 'upload' | 'job', stage: string, seconds: number): void;
+}
+
 export interface Services {
   catalog: Catalog;
   blobs: Blobs;
@@ -37,4 +43,6 @@ export interface Services {
   urlSigningKey: Uint8Array;
   /** This process as the holder of leases. */
   leaseOwner: string;
+  /** Nobody measures where it is absent. */
+  metrics?: StageTimes;
 }

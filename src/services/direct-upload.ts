@@ -3,6 +3,7 @@
  * checksum that were said, and it is processed as any upload.
  */
 import { shown } from '../contract/field-errors.ts';
+import type { BucketPolicy } from '../contract/policies.ts';
 import type { Principal } from '../domain/access.ts';
 import { type SignedQuery, sign, signingKey, verify } from '../domain/signature.ts';
 import { probe } from '../engine/probe.ts';
@@ -81,6 +82,7 @@ export interface DirectRequest {
 
 export interface DirectTerms {
   expected: Expected;
+  policy: BucketPolicy;
   /** Of the file. */
   maxBytes: number;
   /** Since when it has come: what began in time may end later. */
@@ -118,9 +120,9 @@ export async function admitDirectUpload(
     const [was, is] = [shown(expected.contentType), shown(contentType)];
     throw new Problem('forbidden', { detail: `The URL is for the Content-Type ${was}; it came with ${is}.` });
   }
-  const { maxBytes } = policies.policyFor(image.bucket);
-  expectLength(contentLength, expected.bytes, maxBytes);
-  return { expected, maxBytes: expected.bytes ?? maxBytes, startedAt };
+  const policy = policies.policyFor(image.bucket);
+  expectLength(contentLength, expected.bytes, policy.maxBytes);
+  return { expected, policy, maxBytes: expected.bytes ?? policy.maxBytes, startedAt };
 }
 
 /**
@@ -131,8 +133,8 @@ export async function admitDirectUpload(
 export async function fulfilUpload(
   imageId: string,
   original: StagedOriginal,
-  { expected, startedAt, maxBytes }: DirectTerms,
-  { catalog, limits, policies, wakeRelay }: DirectServices,
+  { expected, policy, startedAt, maxBytes }: DirectTerms,
+  { catalog, limits, wakeRelay }: DirectServices,
   signal: AbortSignal,
 ): Promise<{ imageId: string; jobId: string }> {
   const { bytes, sha256 } = original.intake;
@@ -142,10 +144,8 @@ export async function fulfilUpload(
   if (expected.sha256 !== undefined && sha256 !== expected.sha256) {
     throw wrongField('sha256', `expected ${expected.sha256}, got ${sha256}`);
   }
-  const image = await catalog.image(imageId);
-  if (!image) throw new Problem('conflict', { detail: 'The upload was removed meanwhile.' });
   const facts = await probe(original.path, { ...limits, maxBytes }, signal);
-  expectType(facts.mime, policies.policyFor(image.bucket));
+  expectType(facts.mime, policy);
   await original.put();
   signal.throwIfAborted();
   const version = versionRow(imageId, original.key, facts, startedAt);

@@ -12,6 +12,7 @@ import { parsePlan, planHash } from '../contract/plan-normal.ts';
 import { afterFailure } from '../domain/job.ts';
 import { renditionKey } from '../domain/keys.ts';
 import type { Limits } from '../engine/limits.ts';
+import { ChildExit } from '../engine/pool/pool.ts';
 import type { RenderResult, Rendition } from '../engine/types.ts';
 import { ENGINE_VERSION } from '../engine/version.ts';
 import type { Catalog, JobRow } from '../ports/catalog.ts';
@@ -77,12 +78,17 @@ export async function runJob(job: JobRow, services: RunJobServices, options: Run
     }
     const now = clock.now();
     const failure = problem.serialize();
-    const outcome = afterFailure(failure, attemptCount, { maxRetries, retryDelayMs }, now);
+    // A child that was killed from outside says nothing of the image: not the last attempt, while there are some left.
+    const blamed = wasKilledFromOutside(problem) ? new Problem('overloaded').serialize() : failure;
+    const outcome = afterFailure(blamed, attemptCount, { maxRetries, retryDelayMs }, now);
     const fields = { job_id: jobId, code: problem.code, attempt: attemptCount, next: outcome.status };
     log.warn({ ...fields, err: problem.cause ?? problem }, 'job failed');
     return (await catalog.failJob(jobId, owner, failure, outcome, now)) ? outcome.status : 'stopped';
   }
 }
+
+const wasKilledFromOutside = ({ cause }: Problem): boolean =>
+  cause instanceof ChildExit && cause.killedFromOutside;
 
 class JobRun {
   readonly #job: JobRow;

@@ -3,7 +3,7 @@
  * fails before that, nothing was accepted, and disposing of the staged files leaves nothing behind.
  */
 import { createHash } from 'node:crypto';
-import { type Principal, requireScope } from '../domain/access.ts';
+import type { Principal } from '../domain/access.ts';
 import { newId } from '../domain/ids.ts';
 import { probe } from '../engine/probe.ts';
 import type { Facts } from '../engine/types.ts';
@@ -74,19 +74,13 @@ export async function acceptUpload(
 
 /**
  * For before the body is read.
- * @throws Problem `rate_limited` where there is room for no upload; `forbidden`
+ * @throws Problem `rate_limited` where there is room for no upload
  */
-export async function expectUploadRoom(
-  principal: Principal,
-  { catalog, rateLimit, clock }: Pick<Services, 'catalog' | 'rateLimit' | 'clock'>,
-): Promise<RateState> {
-  requireScope(principal, 'write');
-  const now = clock.now();
-  const state = await catalog.rateState(principal.subject, rateLimit, now);
-  if (state.remaining > 0) return state;
-  const retryAfterSeconds = Math.max(1, Math.ceil((state.resetAt.getTime() - now.getTime()) / 1000));
+export function expectUploadRoom({ limit, remaining, resetAt }: RateState, now: Date): void {
+  if (remaining > 0) return;
+  const retryAfterSeconds = Math.max(1, Math.ceil((resetAt.getTime() - now.getTime()) / 1000));
   throw new Problem('rate_limited', {
-    detail: `No more than ${state.limit} uploads are allowed for now; the window ends in ${retryAfterSeconds} s.`,
+    detail: `No more than ${limit} uploads are allowed for now; the window ends in ${retryAfterSeconds} s.`,
     retryAfterSeconds,
   });
 }

@@ -143,6 +143,44 @@ export function acceptContract(open: OpenCatalog): void {
     assert.deepEqual(state, { limit: 10, remaining: 0, resetAt: after(HOUR) });
   });
 
+  test('of several uploads of one request those that the limit has room for are accepted, from the first on', async (t) => {
+    const catalog = await open(t);
+    await catalog.claimIdempotencyKey('ann', 'k', 'print', NOON);
+    const uploads = Array.from({ length: 4 }, () => upload());
+    const batch = {
+      uploads,
+      rateLimit: { max: 3, windowMs: HOUR },
+      idempotency: { key: 'k', answer: (n: number) => ({ n }) },
+    };
+    const { accepted, rate } = await catalog.acceptUploads(batch);
+    assert.equal(accepted, 3);
+    assert.equal(rate?.remaining, 0);
+    const there = await Promise.all(uploads.map(({ image }) => catalog.image(image.imageId)));
+    assert.deepEqual(
+      there.map((image) => image !== undefined),
+      [true, true, true, false],
+    );
+    assert.equal((await catalog.job(uploads[2]!.job.jobId))?.priority, 2);
+    assert.deepEqual(await catalog.claimIdempotencyKey('ann', 'k', 'print', NOON), { n: 3 });
+    const { idempotency: _, ...again } = batch;
+    await assert.rejects(
+      catalog.acceptUploads({ ...again, uploads: uploads.slice(3) }),
+      problem('rate_limited'),
+    );
+    assert.equal((await catalog.rateState('ann', batch.rateLimit, NOON)).remaining, 0);
+    assert.deepEqual(await catalog.acceptUploads({ uploads: [] }), { accepted: 0, rate: undefined });
+  });
+
+  test('several uploads of one request are all there or none', async (t) => {
+    const catalog = await open(t);
+    const lost = new Error('lost');
+    const uploads = [upload(), { ...upload(), ensureBlob: () => Promise.reject(lost) }];
+    await assert.rejects(catalog.acceptUploads({ uploads, rateLimit: LIMIT }), lost);
+    assert.equal(await catalog.image(uploads[0]!.image.imageId), undefined);
+    assert.equal((await catalog.rateState('ann', LIMIT, NOON)).remaining, 10);
+    assert.equal(await catalog.integrity(), 'ok');
+  });
+
   test('a full window stops its own user only, and only until it ends', async (t) => {
     const catalog = await open(t);
     const rateLimit = { max: 1, windowMs: HOUR };
@@ -205,5 +243,48 @@ export function acceptContract(open: OpenCatalog): void {
     assert.equal(await catalog.image(slow.image.imageId), undefined);
     assert.equal(await catalog.blob(slow.original.blobKey), undefined);
     assert.equal(await catalog.claimIdempotencyKey('ann', 'k', 'print', NOON), quick.job.jobId);
+  });
+
+  test('several uploads are accepted together, as many as the rate limit has room for', async (t) => {
+    const catalog = await open(t);
+    await catalog.acceptUpload({ ...upload(), rateLimit: { max: 4, windowMs: HOUR } });
+    const uploads = [upload(), upload(), upload(), upload()];
+    await catalog.claimIdempotencyKey('ann', 'k', 'print', NOON);
+    const { accepted, rate } = await catalog.acceptUploads({
+      uploads,
+      rateLimit: { max: 4, windowMs: HOUR },
+      idempotency: { key: 'k', answer: (n) => ({ n }) },
+    });
+    assert.deepEqual([accepted, rate?.remaining], [3, 0]);
+    const found = await catalog.images(uploads.map(({ image }) => image.imageId));
+    assert.deepEqual(
+      found.map(({ imageId }) => imageId).sort(),
+      uploads
+        .slice(0, 3)
+        .map(({ image }) => image.imageId)
+        .sort(),
+    );
+    assert.deepEqual(await catalog.claimIdempotencyKey('ann', 'k', 'print', NOON), { n: 3 });
+    assert.equal((await catalog.outbox(10)).length, 4);
+    const more = { uploads: [upload()], rateLimit: { max: 4, windowMs: HOUR } };
+    await assert.rejects(catalog.acceptUploads(more), problem('rate_limited'));
+    const wider = { max: 6, windowMs: HOUR };
+    assert.equal((await catalog.rateState('ann', wider, NOON)).remaining, 2);
+  });
+
+  test('of several uploads all are accepted or none', async (t) => {
+    const catalog = await open(t);
+    const [good, bad] = [upload(), upload()];
+    const ensureBlob = () => Promise.reject(new Error('the blob is gone'));
+    const rateLimit = { max: 4, windowMs: HOUR };
+    await assert.rejects(
+      catalog.acceptUploads({ uploads: [good, { ...bad, ensureBlob }], rateLimit }),
+      /the blob is gone/,
+    );
+    assert.deepEqual(await catalog.images([good.image.imageId, bad.image.imageId]), []);
+    assert.equal(await catalog.blob(good.original.blobKey), undefined);
+    assert.deepEqual(await catalog.outbox(10), []);
+    assert.equal((await catalog.rateState('ann', rateLimit, NOON)).remaining, 4);
+    assert.deepEqual(await catalog.acceptUploads({ uploads: [] }), { accepted: 0, rate: undefined });
   });
 }

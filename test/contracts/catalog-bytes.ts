@@ -101,6 +101,36 @@ export function bytesContract(open: OpenCatalog): void {
     assert.equal((await catalog.stats(after(DAY + HOUR))).completed24h, 0);
   });
 
+  test('the last day is told by the hour, and the last jobs by their ids', async (t) => {
+    const catalog = await open(t);
+    const ids = ['0b', '0c', '0a'].map((n) => `01980000-0000-7000-8000-0000000000${n}`);
+    for (const [i, jobId] of ids.entries()) {
+      await catalog.acceptUpload(upload({ job: { jobId } }));
+      await catalog.leaseNext({ owner: 'w', until: after(DAY) }, NOON);
+      const end = after(i * HOUR + 2000);
+      if (i < 2) await catalog.completeJob(jobId, 'w', { processingMetadata: {} }, end);
+      else await catalog.failJob(jobId, 'w', { code: 'internal' }, { status: 'failed' }, end);
+    }
+    const recent = await catalog.recentJobs(2);
+    assert.deepEqual(
+      recent.map((job) => job.jobId),
+      [ids[1], ids[0]],
+    );
+    const { outbox, hours } = await catalog.activity(after(2 * HOUR + MINUTE));
+    assert.equal(outbox, 3);
+    assert.equal(hours.length, 24);
+    assert.equal(hours.at(-1)?.hour, after(2 * HOUR).toISOString());
+    assert.deepEqual(
+      hours.slice(-4).map((h) => [h.completed, h.failed, h.avgProcessingSeconds]),
+      [
+        [0, 0, null],
+        [1, 0, 2],
+        [1, 0, 3602],
+        [0, 1, null],
+      ],
+    );
+  });
+
   test('a sound catalog says so', async (t) => {
     const catalog = await open(t);
     await catalog.acceptUpload(upload());

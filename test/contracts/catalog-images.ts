@@ -157,6 +157,18 @@ export function imageContract(open: OpenCatalog): void {
     assert.equal(await catalog.integrity(), 'ok');
   });
 
+  test('the current version and the latest job of an image can be asked for', async (t) => {
+    const catalog = await open(t);
+    const { image, original, job } = await accepted(catalog);
+    const expected = upload();
+    const terms = { contentType: 'image/jpeg', expiresAt: after(HOUR) };
+    await catalog.expectUpload(expected.image, expected.job, terms);
+    const ids = [expected.image.imageId, randomUUID(), image.imageId];
+    assert.deepEqual(await catalog.currentVersions(ids), [original]);
+    assert.equal((await catalog.latestJob(image.imageId))?.jobId, job.jobId);
+    assert.equal(await catalog.latestJob(randomUUID()), undefined);
+  });
+
   test('an unknown image is not there', async (t) => {
     const catalog = await open(t);
     const id = randomUUID();

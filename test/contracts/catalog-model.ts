@@ -24,7 +24,7 @@ import {
   upload,
 } from './catalog-rows.ts';
 
-const RUNS = 60;
+const RUNS = 30;
 const MAX_STEPS = 100;
 const LEASE_MS = 10 * MINUTE;
 const FAULT = { code: 'internal' } as const;

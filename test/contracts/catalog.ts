@@ -4,6 +4,7 @@ import type { Catalog } from '../../src/ports/catalog.ts';
 import { acceptContract } from './catalog-accept.ts';
 import { bytesContract } from './catalog-bytes.ts';
 import { directUploadContract } from './catalog-direct.ts';
+import { holdContract } from './catalog-holds.ts';
 import { imageContract } from './catalog-images.ts';
 import { jobContract } from './catalog-jobs.ts';
 import { leaseContract } from './catalog-leases.ts';
@@ -20,6 +21,7 @@ export function catalogContract(name: string, open: OpenCatalog): void {
     describe('jobs', () => jobContract(open));
     describe('images', () => imageContract(open));
     describe('bytes and figures', () => bytesContract(open));
+    describe('held deletions and backups', () => holdContract(open));
     describe('any sequence', () => modelContract(open));
   });
 }

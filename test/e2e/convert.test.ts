@@ -173,7 +173,6 @@ describe('POST /convert', () => {
         'invalid_plan',
         () => convert(service, photo, { query: 'formt=png' }),
       ],
-      ['async, until there are jobs', 'invalid_plan', () => convert(service, photo, { query: 'async=true' })],
       ['a format that nobody knows', 'invalid_plan', () => convert(service, photo, { query: 'format=exe' })],
       ['a quality out of range', 'invalid_plan', () => convert(service, photo, { query: 'quality=101' })],
       [

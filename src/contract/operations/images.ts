@@ -61,6 +61,15 @@ const BYTES_HEADERS = {
 } as const;
 const CONTENT_RANGE: HeaderSpec = { description: 'Which bytes, of how many.', schema: z.string() };
 
+const CONDITIONS = {
+  'If-None-Match': { description: 'The `ETag` of what the client has.', schema: z.string() },
+  Range: {
+    description: 'One range of bytes, `bytes=0-1023`; the whole file is sent for several.',
+    schema: z.string(),
+  },
+  'If-Range': { description: 'The `ETag` that the range belongs to.', schema: z.string() },
+} as const;
+
 const OF_IMAGE = '/api/v1/images/{image_id}';
 const ID = '0192f0c1-5b7a-7c3e-9d51-2f6f0c1a7b10';
 const URL = `http://127.0.0.1:8000/api/v1/images/${ID}/direct?size=medium&version=1`;
@@ -89,7 +98,12 @@ export const IMAGE_OPERATIONS = {
         description: "ISO 8601 or the beginning of it, by the camera's clock: an offset is left aside.",
       }),
       taken_to: takenParam.optional().meta({ description: 'As `taken_from`, itself included.' }),
-      cursor: z.string().min(1).max(200).optional().meta({ description: '`next_cursor` of the page before.' }),
+      cursor: z
+        .string()
+        .min(1)
+        .max(200)
+        .optional()
+        .meta({ description: '`next_cursor` of the page before.' }),
       limit: z.coerce.number().int().min(1).max(MAX_LIST_LIMIT).default(DEFAULT_LIST_LIMIT),
     }),
     responses: {
@@ -123,7 +137,7 @@ export const IMAGE_OPERATIONS = {
     example: 'curl -H "Authorization: Bearer $TOKEN" "$URL/api/v1/images?bucket=photos&limit=20"',
   },
 
-  images_batch: {
+  get_image_batch: {
     method: 'GET',
     path: '/api/v1/images/batch',
     summary: 'Look up one size of several images',
@@ -149,7 +163,7 @@ export const IMAGE_OPERATIONS = {
     example: `curl "$URL/api/v1/images/batch?image_ids=${ID}&size=medium"`,
   },
 
-  image: {
+  get_image: {
     method: 'GET',
     path: OF_IMAGE,
     summary: 'Look up one size of an image',
@@ -169,7 +183,7 @@ export const IMAGE_OPERATIONS = {
     example: `curl "$URL/api/v1/images/${ID}?size=medium"`,
   },
 
-  image_all: {
+  get_image_sizes: {
     method: 'GET',
     path: `${OF_IMAGE}/all`,
     summary: 'Look up every size of an image',
@@ -189,14 +203,14 @@ export const IMAGE_OPERATIONS = {
     example: `curl "$URL/api/v1/images/${ID}/all"`,
   },
 
-  image_direct: {
+  read_image: {
     method: 'GET',
     path: `${OF_IMAGE}/direct`,
     summary: 'Read the bytes of one size',
     description: [
       `${PRIVACY}, and for whoever has a signed URL: each answer that names a private image's URL signs it for an hour.`,
       'A size in several formats is given as `format` says, or as `Accept` does: WebP and AVIF to those that name them, JPEG, PNG or GIF to the rest.',
-      'Knows `If-None-Match`, `Range` (one) and `If-Range`. A size that is called `original` is the one that the preset makes; the uploaded bytes are at `/download`.',
+      'A size that is called `original` is the one that the preset makes; the uploaded bytes are at `/download`.',
       'URLs in answers name the `version`, so that what a cache keeps under them cannot be out of date.',
     ].join('\n'),
     tags: ['Images'],
@@ -208,9 +222,14 @@ export const IMAGE_OPERATIONS = {
       version: versionParam
         .optional()
         .meta({ description: 'Of the image that the size was made of; the current one when absent.' }),
-      expires: z.string().max(20).optional().meta({ description: 'Of a signed URL: until when, in unix seconds.' }),
+      expires: z
+        .string()
+        .max(20)
+        .optional()
+        .meta({ description: 'Of a signed URL: until when, in unix seconds.' }),
       signature: z.string().max(64).optional().meta({ description: 'Of a signed URL.' }),
     }),
+    requestHeaders: CONDITIONS,
     responses: {
       200: {
         description: 'The bytes.',
@@ -231,7 +250,7 @@ export const IMAGE_OPERATIONS = {
     example: `curl -o large.webp "$URL/api/v1/images/${ID}/direct?size=large"`,
   },
 
-  image_info: {
+  get_image_info: {
     method: 'GET',
     path: `${OF_IMAGE}/info`,
     summary: 'What the picture is, and what it says about itself',
@@ -275,18 +294,18 @@ export const IMAGE_OPERATIONS = {
     example: `curl "$URL/api/v1/images/${ID}/info"`,
   },
 
-  image_download: {
+  download_image: {
     method: 'GET',
     path: `${OF_IMAGE}/download`,
     summary: 'Read the uploaded bytes, unchanged',
-    description:
-      'For the owner and admins: an upload may carry a place and more. Knows `If-None-Match`, `Range` (one) and `If-Range`.',
+    description: 'For the owner and admins: an upload may carry a place and more.',
     tags: ['Images'],
     auth: { scopes: ['read'] },
     params: imageParams,
     query: z.strictObject({
       version: versionParam.default(1).meta({ description: '1, the upload, when absent.' }),
     }),
+    requestHeaders: CONDITIONS,
     responses: {
       200: {
         description: 'The bytes.',
@@ -310,7 +329,7 @@ export const IMAGE_OPERATIONS = {
     example: `curl -OJ -H "Authorization: Bearer $TOKEN" "$URL/api/v1/images/${ID}/download"`,
   },
 
-  image_versions: {
+  list_image_versions: {
     method: 'GET',
     path: `${OF_IMAGE}/versions`,
     summary: 'List the versions of an image',

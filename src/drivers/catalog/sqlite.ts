@@ -16,6 +16,7 @@ import { blobMethods } from './sql/blobs.ts';
 import { eventMethods } from './sql/events.ts';
 import { expectedMethods } from './sql/expected.ts';
 import { expireMethods } from './sql/expire.ts';
+import { holdMethods } from './sql/holds.ts';
 import { idempotencyMethods } from './sql/idempotency.ts';
 import { imageMethods } from './sql/images.ts';
 import { jobMethods } from './sql/jobs.ts';
@@ -42,8 +43,7 @@ export interface SqliteCatalogOptions {
  * @throws Problem invalid_configuration where a later release wrote it, dependency_down where it cannot be opened
  */
 export async function openSqliteCatalog(path: string, options: SqliteCatalogOptions = {}): Promise<Catalog> {
-  const { writer } = await openMigrated(path);
-  const reader = connect(path);
+  const { writer, reader } = await openMigrated(path);
   reader.exec('pragma query_only = on');
   // The writer's transactions retry by themselves, so that waiting holds nobody up.
   writer.exec('pragma busy_timeout = 0');
@@ -69,6 +69,7 @@ export async function openSqliteCatalog(path: string, options: SqliteCatalogOpti
     ...eventMethods(access),
     ...imageMethods(access),
     ...blobMethods(access),
+    ...holdMethods(access),
     ...expireMethods(access),
     ...statsMethods(access),
     ...activityMethods(access),
@@ -92,26 +93,36 @@ export async function openSqliteCatalog(path: string, options: SqliteCatalogOpti
 
 /** Brings the schema up to date. @returns the names of the migrations that were applied now */
 export async function migrateSqliteCatalog(path: string): Promise<string[]> {
-  const { writer, applied } = await openMigrated(path);
+  const { writer, reader, applied } = await openMigrated(path);
+  reader.close();
   writer.close();
   return applied;
 }
 
-async function openMigrated(path: string): Promise<{ writer: DatabaseSync; applied: string[] }> {
+async function openMigrated(
+  path: string,
+): Promise<{ writer: DatabaseSync; reader: DatabaseSync; applied: string[] }> {
   const deadline = performance.now() + OPEN_TIMEOUT_MS;
   for (;;) {
-    let db: DatabaseSync | undefined;
+    let writer: DatabaseSync | undefined;
     try {
       mkdirSync(dirname(path), { recursive: true });
-      db = connect(path);
-      return { writer: db, applied: migrate(db) };
+      writer = connect(path);
+      const applied = migrate(writer);
+      return { writer, reader: connect(path), applied };
     } catch (error) {
-      db?.close();
+      writer?.close();
       // The switch to WAL asks for an exclusive lock and does not wait for it while others start as well.
-      if (!isBusy(error) || performance.now() > deadline) throw problemOf(error);
+      if (!isBusy(error) || performance.now() > deadline) throw cannotOpen(error);
     }
     await sleep(5 + Math.random() * 20);
   }
+}
+
+function cannotOpen(error: unknown): Problem {
+  const problem = problemOf(error);
+  if (problem instanceof Problem) return problem;
+  return new Problem('dependency_down', { detail: 'The catalog cannot be opened.', cause: error });
 }
 
 function connect(path: string): DatabaseSync {

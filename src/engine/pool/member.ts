@@ -299,7 +299,7 @@ export class Member {
 function causeOfDeath(exit: Exit, started: boolean): Problem | NotStarted {
   if (exit.reason instanceof Problem) return exit.reason;
   if (!started) return new NotStarted();
-  const cause = exitError(exit);
+  const cause = new ChildExit(exit);
   if (exit.stderr.includes('JavaScript heap out of memory')) return new Problem('memory_exceeded', { cause });
   return new Problem('decoder_crashed', {
     detail: 'The decoder broke down on this image, which is most likely damaged.',
@@ -308,10 +308,19 @@ function causeOfDeath(exit: Exit, started: boolean): Problem | NotStarted {
 }
 
 /** How a child died, for the log. */
-export function exitError({ code, signal, stderr, reason }: Exit): Error {
-  const asked = reason === 'unresponsive' ? ', since it did not answer' : '';
-  const how = signal === null ? `exited with status ${code}` : `was ended by ${signal}${asked}`;
-  return new Error(`the child ${how}\n${stderr}`.trim());
+export class ChildExit extends Error {
+  override readonly name = 'ChildExit';
+  /**
+   * By SIGKILL, and not by its pool: an operator, or the kernel short of memory. The task may be innocent.
+   */
+  readonly killedFromOutside: boolean;
+
+  constructor({ code, signal, stderr, reason }: Exit) {
+    const asked = reason === 'unresponsive' ? ', since it did not answer' : '';
+    const how = signal === null ? `exited with status ${code}` : `was ended by ${signal}${asked}`;
+    super(`the child ${how}\n${stderr}`.trim());
+    this.killedFromOutside = signal === 'SIGKILL' && reason === undefined;
+  }
 }
 
 function environment(home: string, codeCacheDir: string): NodeJS.ProcessEnv {

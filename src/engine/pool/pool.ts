@@ -7,6 +7,7 @@ import { type PoolOptions, TaskPool } from './task-pool.ts';
 import type { tasks } from './tasks.ts';
 
 export type { PoolEvent, PoolStats } from './events.ts';
+export { ChildExit } from './member.ts';
 export type { Scratch } from './scratch.ts';
 export type { PoolOptions } from './task-pool.ts';
 

@@ -13,7 +13,7 @@ import { availableParallelism } from 'node:os';
 import { Problem } from '../../problem.ts';
 import type { Limits } from '../limits.ts';
 import type { PoolEvent, PoolStats } from './events.ts';
-import { exitError, Member, type MemberHooks, NotStarted } from './member.ts';
+import { ChildExit, Member, type MemberHooks, NotStarted } from './member.ts';
 import type { EventOf, InputOf, OutputOf, TaskTable } from './protocol.ts';
 import { SAMPLE_EVERY_MS, sampleResidentBytes } from './rss.ts';
 import { type Scratch, sweep, Workspace } from './scratch.ts';
@@ -345,7 +345,7 @@ export class TaskPool<T extends TaskTable> implements AsyncDisposable {
   #downProblem(): Problem {
     return new Problem('dependency_down', {
       detail: 'The image engine cannot be started.',
-      cause: this.#starts.last && exitError(this.#starts.last),
+      cause: this.#starts.last && new ChildExit(this.#starts.last),
       retryAfterSeconds: Math.ceil(this.#starts.backOffMs / 1000),
     });
   }

@@ -1,38 +1,53 @@
-/** POST /convert: receive → probe → render → stream out. */
+/** POST /convert: receive → probe → render → stream out; with `async`: receive → probe → store. */
 import { open } from 'node:fs/promises';
 import { OPERATIONS } from '../../contract/operations.ts';
 import { EXTENSIONS, MIME_TYPES } from '../../contract/plan.ts';
 import type { Limits } from '../../engine/limits.ts';
-import type { Pool } from '../../engine/pool/pool.ts';
-import { HEAD_BYTES, probe, sniff, unsupported } from '../../engine/probe.ts';
+import { probe } from '../../engine/probe.ts';
 import { Problem } from '../../problem.ts';
-import type { HeadInspection } from '../../services/intake.ts';
-import type { Handler } from '../bind.ts';
+import type { Services } from '../../services/context.ts';
+import { acceptConversion } from '../../services/convert-later.ts';
+import { StagedOriginal } from '../../services/staged-original.ts';
+import { imagesOnly } from '../../services/upload-terms.ts';
+import type { Answer, Call, Handler } from '../bind.ts';
 import { contentDisposition, downloadName } from '../disposition.ts';
-import { receiveFile } from '../multipart.ts';
+import { receiveFile, receiveInto } from '../multipart.ts';
 import { Timing } from '../timing.ts';
 
 type Convert = (typeof OPERATIONS)['convert'];
 
 export interface ConvertOptions {
-  pool: Pool;
+  services: Services;
   limits: Limits;
   /** Conversions that may wait for a child. */
   queueLimit: number;
 }
 
-const IMAGES_ONLY: HeadInspection = {
-  bytes: HEAD_BYTES,
-  look: (head) => {
-    if (!sniff(head)) throw unsupported(head);
-  },
-};
+const IMAGES_ONLY = imagesOnly(() => undefined);
 
 const READ_CHUNK_BYTES = 256 * 1024;
 
-export function convertRoute({ pool, limits, queueLimit }: ConvertOptions): Handler<Convert> {
+export function convertRoute({ services, limits, queueLimit }: ConvertOptions): Handler<Convert> {
+  const { pool } = services;
   const { bare } = OPERATIONS.convert.body;
-  return async ({ plan, request, exchange }) => {
+
+  /** Stores the picture and leaves the work to a worker. */
+  async function accept({ plan, request, exchange: { signal } }: Call<Convert>): Promise<Answer<Convert>> {
+    await using staged = new AsyncDisposableStack();
+    let original: StagedOriginal | undefined;
+    const { filename } = await receiveInto(request, { maxBytes: limits.maxBytes, signal, bare }, async () => {
+      const { maxBytes } = limits;
+      original = staged.use(await StagedOriginal.open(services, { maxBytes, inspect: IMAGES_ONLY }));
+      return original.intake;
+    });
+    const conversion = { original: original!, filename, plan };
+    const { jobId } = await acceptConversion(conversion, { ...services, limits }, signal);
+    return { status: 202, json: { task_id: jobId, status_url: `/status/${jobId}` } };
+  }
+
+  return async (call) => {
+    if (call.query.async) return accept(call);
+    const { plan, request, exchange } = call;
     const { signal } = exchange;
     const { size, busy, waiting } = pool.stats();
     if (busy === size && waiting >= queueLimit) {

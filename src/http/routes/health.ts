@@ -9,12 +9,17 @@ export type ReadinessCheck = (signal: AbortSignal) => Promise<void>;
 
 const CHECK_TIMEOUT_MS = 2_000;
 
-export function healthRoute(version: string): Handler<(typeof OPERATIONS)['health']> {
+export function healthRoute(version: string) {
   const started_at = new Date(Date.now() - process.uptime() * 1000).toISOString();
   return () => ({
-    status: 200,
+    status: 200 as const,
     headers: { 'cache-control': 'no-store' },
-    json: { status: 'ok', version, uptime_seconds: Math.round(process.uptime() * 10) / 10, started_at },
+    json: {
+      status: 'ok' as const,
+      version,
+      uptime_seconds: Math.round(process.uptime() * 10) / 10,
+      started_at,
+    },
   });
 }
 

@@ -4,7 +4,13 @@ import { connect } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import Fastify from 'fastify';
 import { Exchanges } from '../../../src/http/exchange.ts';
-import { type ReceivedFile, type ReceiveOptions, receiveFile } from '../../../src/http/multipart.ts';
+import {
+  type FormOptions,
+  type ReceivedFile,
+  type ReceiveOptions,
+  receiveFile,
+  receiveForm,
+} from '../../../src/http/multipart.ts';
 import { sendProblem, toProblem } from '../../../src/http/problems.ts';
 import { Problem } from '../../../src/problem.ts';
 import { type FetchBody, multipartParts } from '../../support/service.ts';
@@ -236,5 +242,101 @@ describe('receiveFile', () => {
     assert.equal((await post(blob(50), 'application/octet-stream')).status, 200);
     assert.equal((await post(blob(50), 'imagery/png')).status, 400);
     assert.equal((await post(blob(MAX_BYTES + 1), 'image/png')).status, 413);
+  });
+});
+
+describe('receiveForm', () => {
+  const app = Fastify();
+  const exchanges = new Exchanges((error) => assert.ifError(error));
+  const address = async () => `http://127.0.0.1:${(app.server.address() as { port: number }).port}/`;
+  /** What happened, in its order. */
+  let said: string[];
+  let options: Partial<FormOptions>;
+
+  before(async () => {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    app.setErrorHandler((error, request, reply) => {
+      sendProblem(toProblem(error), request, reply);
+    });
+    app.post('/', async (request, reply) => {
+      const { signal } = exchanges.open(request.raw, reply.raw, () => {});
+      const fields = await receiveForm(request, {
+        signal,
+        files: { file: 1, files: 3 },
+        maxBytes: MAX_BYTES,
+        fields: new Set(['a', 'b']),
+        onField: (name, value) => said.push(`${name}=${value}`),
+        open: async (filename, field) => {
+          let bytes = 0;
+          said.push(`${field}:${filename}`);
+          return {
+            write: async (chunk) => {
+              bytes += chunk.length;
+              await new Promise((resolve) => setImmediate(resolve));
+            },
+            finish: () => said.push(`${bytes}`),
+          };
+        },
+        ...options,
+      });
+      return { fields: [...fields] };
+    });
+    await app.listen({ host: '127.0.0.1', port: 0 });
+  });
+  after(() => app.close());
+  beforeEach(() => {
+    [said, options] = [[], {}];
+  });
+
+  async function post(...parts: [name: string, value: string | number, filename?: string][]) {
+    const form = new FormData();
+    for (const [name, value, filename = 'x'] of parts) {
+      if (typeof value === 'string') form.append(name, value);
+      else form.append(name, new Blob([Buffer.alloc(value)]), filename);
+    }
+    const response = await fetch(await address(), { method: 'POST', body: form });
+    return (await response.json()) as { code?: string; detail?: string; fields?: [string, string][] };
+  }
+
+  it('takes files one after the other, and fields wherever they stand', async () => {
+    const { fields } = await post(['a', '1'], ['files', 90_000, 'one'], ['b', '2'], ['files', 70_000, 'two']);
+    assert.deepEqual(fields, [
+      ['a', '1'],
+      ['b', '2'],
+    ]);
+    assert.equal(said[0], 'a=1');
+    const ofFiles = said.filter((text) => !text.includes('='));
+    assert.deepEqual(ofFiles, ['files:one', '90000', 'files:two', '70000']);
+  });
+
+  it('refuses more files than may come, and files under two names', async () => {
+    assert.match((await post(['files', 1], ['files', 1], ['files', 1], ['files', 1])).detail!, /at most 3/);
+    assert.match((await post(['file', 1], ['file', 1])).detail!, /found more/);
+    assert.match((await post(['file', 1], ['files', 1])).detail!, /one part of "file" or "files"/);
+  });
+
+  it('refuses by Content-Length what one file could not be, as soon as it is known to be one', async () => {
+    const large = MAX_BYTES + 300_000;
+    assert.equal((await post(['file', large])).code, 'upload_too_large');
+    assert.deepEqual(said, []);
+    assert.equal((await post(['files', large])).code, undefined);
+    assert.equal((await post(['files', 4 * large])).code, 'upload_too_large');
+  });
+
+  it('answers with what a field, a place or a sink throws, and opens nothing more', async () => {
+    const no = new Problem('invalid_field', { detail: 'No.' });
+    const fail = () => {
+      throw no;
+    };
+    options = { onField: fail };
+    assert.equal((await post(['a', '1'], ['files', 9])).detail, 'No.');
+    options = { open: async () => fail() };
+    assert.equal((await post(['files', 9], ['files', 9])).detail, 'No.');
+    options = { open: async () => ({ write: async () => fail(), finish: () => said.push('finished') }) };
+    assert.equal((await post(['files', 90_000], ['files', 9])).detail, 'No.');
+    options = { open: async () => ({ write: async () => {}, finish: fail }) };
+    assert.equal((await post(['files', 9], ['files', 9])).detail, 'No.');
+    assert.deepEqual(said, []);
   });
 });

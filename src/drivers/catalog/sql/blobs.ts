@@ -1,6 +1,7 @@
 /** References to stored bytes, and their deletion once nothing refers to them. */
 import { sql } from 'kysely';
 import type { Catalog } from '../../../ports/catalog.ts';
+import { isHeld } from './holds.ts';
 import type { Access, Tx } from './tables.ts';
 
 /** One reference more; a deletion that was queued for the key is called off. */
@@ -41,9 +42,13 @@ export async function dropReference(tx: Tx, key: string, at: string): Promise<vo
     .executeTakeFirst();
   if (row?.refs !== 0) return;
   await tx.deleteFrom('blobs').where('key', '=', key).execute();
+  await queueDeletion(tx, key, at);
+}
+
+async function queueDeletion(tx: Tx, key: string, queued_at: string): Promise<void> {
   await tx
     .insertInto('blob_deletions')
-    .values({ key, queued_at: at })
+    .values({ key, queued_at })
     .onConflict((c) => c.doNothing())
     .execute();
 }
@@ -59,7 +64,23 @@ export function blobMethods({ read, write }: Access) {
       return row && { key, ...row };
     },
 
-    async deleteBlobs(limit: number, remove: (key: string) => Promise<void>): Promise<number> {
+    async storedBlobs(afterKey: string, limit: number) {
+      const rows = await read
+        .selectFrom('blobs')
+        .select(['key', 'bytes'])
+        .where('key', '>', afterKey)
+        .orderBy('key')
+        .limit(limit)
+        .execute();
+      return rows.map(({ key, bytes }) => ({ key, bytes }));
+    },
+
+    async deleteBlobs(
+      limit: number,
+      remove: (key: string) => Promise<void>,
+      now: Date = new Date(),
+    ): Promise<number> {
+      if (await isHeld(read, now)) return 0;
       const queued = await read
         .selectFrom('blob_deletions')
         .select('key')
@@ -72,6 +93,7 @@ export function blobMethods({ read, write }: Access) {
         try {
           // One short transaction each: an upload that wants the same key waits for it, and then stores it anew.
           removed += await write.transaction().execute(async (tx) => {
+            if (await isHeld(tx, now)) return 0;
             const taken = await tx.deleteFrom('blob_deletions').where('key', '=', key).executeTakeFirst();
             if (taken.numDeletedRows === 0n) return 0;
             if (await known(tx, key)) return 0;
@@ -90,9 +112,17 @@ export function blobMethods({ read, write }: Access) {
       return removed;
     },
 
-    async removeIfUnknown(key: string, remove: () => Promise<void>): Promise<boolean> {
+    async removeIfUnknown(
+      key: string,
+      remove: () => Promise<void>,
+      now: Date = new Date(),
+    ): Promise<boolean> {
       return write.transaction().execute(async (tx) => {
         if (await known(tx, key)) return false;
+        if (await isHeld(tx, now)) {
+          await queueDeletion(tx, key, now.toISOString());
+          return false;
+        }
         await remove();
         return true;
       });

@@ -31,7 +31,7 @@ export function idempotencyMethods({ write }: Access) {
         if (known.fingerprint !== fingerprint) {
           throw new Problem('conflict', { detail: 'This Idempotency-Key was used for another request.' });
         }
-        if (known.answer !== RUNNING) return JSON.parse(known.answer) as unknown;
+        if (known.answer !== RUNNING) return answerOf(known.answer);
         if (now.getTime() - Date.parse(known.created_at) <= ABANDONED_CLAIM_MS) {
           throw new Problem('conflict', {
             detail: 'The first request with this Idempotency-Key is still running.',
@@ -62,6 +62,15 @@ export function idempotencyMethods({ write }: Access) {
       });
     },
   } satisfies Partial<Catalog>;
+}
+
+function answerOf(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    // It was accepted once: running it again would accept it twice.
+    throw new Problem('internal', { detail: 'The answer to the first request is damaged.', cause });
+  }
 }
 
 async function settle(tx: Tx, owner: string, key: string, answer: unknown): Promise<boolean> {

@@ -34,7 +34,13 @@ export function imageMethods({ read, write, onDamage }: Access) {
       query =
         status === undefined ? query.where('status', '!=', 'expected') : query.where('status', '=', status);
       if (owner !== undefined) query = query.where('owner', '=', owner);
-      if (bucket !== undefined) query = query.where('bucket', '=', bucket);
+      if (bucket !== undefined) {
+        // Of one owner in one bucket: by the owner's index, which has the bucket in it; a bucket may be everybody's.
+        query =
+          owner === undefined
+            ? query.where('bucket', '=', bucket)
+            : query.where(sql<boolean>`bucket || '' = ${bucket}`);
+      }
       if (buckets?.length === 0) return { items: [], nextCursor: null };
       if (buckets !== undefined) query = query.where('bucket', 'in', buckets);
       if (project !== undefined) query = query.where('project', '=', project);
@@ -70,6 +76,26 @@ export function imageMethods({ read, write, onDamage }: Access) {
         .orderBy('version')
         .execute();
       return rows.map((row) => versionFrom(row, onDamage));
+    },
+
+    async currentVersions(imageIds: string[]): Promise<VersionRow[]> {
+      const found: VersionRow[] = [];
+      for (const chunk of inChunks(imageIds)) {
+        const rows = await read
+          .selectFrom('images')
+          .innerJoin('image_versions', (join) =>
+            join
+              .onRef('image_versions.image_id', '=', 'images.image_id')
+              .onRef('image_versions.version', '=', 'images.current_version'),
+          )
+          .innerJoin('blobs', 'blobs.key', 'image_versions.blob_key')
+          .selectAll('image_versions')
+          .select('blobs.bytes')
+          .where('images.image_id', 'in', chunk)
+          .execute();
+        found.push(...rows.map((row) => versionFrom(row, onDamage)));
+      }
+      return found;
     },
 
     async renditions(imageIds: string[]): Promise<RenditionRow[]> {

@@ -58,6 +58,7 @@ export interface Database {
     created_at: Time;
   };
   blob_deletions: { key: string; queued_at: Time };
+  deletion_holds: { id: string; held_until: Time };
   processing_jobs: {
     job_id: string;
     image_id: string | null;

@@ -107,7 +107,7 @@ CREATE INDEX jobs_retrying ON processing_jobs (next_attempt_at) WHERE status = '
 CREATE INDEX jobs_leased ON processing_jobs (lease_until) WHERE status = 'processing';
 CREATE INDEX jobs_failed ON processing_jobs (completed_at) WHERE status = 'failed';
 CREATE INDEX jobs_completed ON processing_jobs (completed_at, duration_ms) WHERE status = 'completed';
-CREATE INDEX jobs_by_image ON processing_jobs (image_id);
+CREATE INDEX jobs_by_image ON processing_jobs (image_id) WHERE image_id IS NOT NULL;
 CREATE INDEX jobs_without_image ON processing_jobs (completed_at) WHERE image_id IS NULL AND completed_at IS NOT NULL;
 CREATE INDEX jobs_unfinished_by_owner ON processing_jobs (owner) WHERE status IN ('pending', 'retrying', 'processing');
 
@@ -126,6 +126,12 @@ BEGIN
   SELECT RAISE(ABORT, 'image_upload_events is append-only');
 END;
 CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON image_upload_events
+BEGIN
+  SELECT RAISE(ABORT, 'image_upload_events is append-only');
+END;
+-- REPLACE deletes without telling triggers.
+CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON image_upload_events
+WHEN new.id IN (SELECT id FROM image_upload_events WHERE id = new.id)
 BEGIN
   SELECT RAISE(ABORT, 'image_upload_events is append-only');
 END;

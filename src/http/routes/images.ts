@@ -1,0 +1,339 @@
+/** Reading images, and deleting them. */
+import type { ImageSummary } from '../../contract/images.ts';
+import { type IMAGE_OPERATIONS, MAX_BATCH_IMAGES } from '../../contract/operations/images.ts';
+import { EXTENSIONS, MIME_TYPES, type OutputFormat } from '../../contract/plan.ts';
+import { canSee, type Principal } from '../../domain/access.ts';
+import { parseKey } from '../../domain/keys.ts';
+import type { ImageRow, RenditionRow } from '../../ports/catalog.ts';
+import { Problem } from '../../problem.ts';
+import type { Services } from '../../services/context.ts';
+import { eraseImage } from '../../services/erase.ts';
+import { type AddressQuery, ImageUrls } from '../../services/image-urls.ts';
+import {
+  developedSize,
+  findImage,
+  findOwnImage,
+  findSizes,
+  findVersion,
+  isTheirs,
+  type ListedImage,
+  listImages,
+  pickFormat,
+  pickSize,
+  requireBytes,
+  requireReady,
+  type SizeOf,
+  sizesOf,
+} from '../../services/retrieve.ts';
+import { chooseFormat } from '../accept.ts';
+import type { Call, Handler, Handlers } from '../bind.ts';
+import { contentDisposition, downloadName, uploadName } from '../disposition.ts';
+import { problemDocument } from '../problems.ts';
+import { baseUrl } from '../public-url.ts';
+import { answerWithBytes } from '../stored-bytes.ts';
+
+type Operations = typeof IMAGE_OPERATIONS;
+
+export interface ImageRouteOptions {
+  services: Pick<Services, 'catalog' | 'blobs' | 'policies' | 'clock' | 'log' | 'urlSigningKey'>;
+  /** PUBLIC_URL. */
+  publicUrl: string | undefined;
+}
+
+/** The bytes of a version never change. */
+const IMMUTABLE = 'public, max-age=31536000, immutable';
+/** Whoever reads with a token is asked again who they are; what they have they need not fetch again. */
+const ASK_AGAIN = 'private, max-age=0, must-revalidate';
+/** About what may have changed, or holds a URL that ends. */
+const NOT_KEPT = { 'cache-control': 'no-store' };
+
+export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handlers<Operations> {
+  const urls = new ImageUrls(services);
+  const present = new Presenter(urls);
+  const baseOf = ({ request }: Pick<Call, 'request'>) => baseUrl(request, publicUrl);
+
+  return {
+    list_images: async (call) => {
+      const { principal, query } = call;
+      const { taken_from: takenFrom, taken_to: takenTo, ...filter } = query;
+      const page = await listImages(
+        { ...defined(filter), limit: filter.limit, ...defined({ takenFrom, takenTo }) },
+        principal,
+        services,
+      );
+      const isAdmin = principal.scopes.has('admin');
+      const base = baseOf(call);
+      return {
+        status: 200,
+        headers: NOT_KEPT,
+        json: {
+          items: page.items.map((item) => present.summary(item, isAdmin, base)),
+          next_cursor: page.nextCursor,
+        },
+      };
+    },
+
+    get_image_batch: async (call) => {
+      const { principal, query, request } = call;
+      const spellings = batchIds(query.image_ids);
+      const ids = [...new Set(spellings.map((id) => id.toLowerCase()))];
+      const base = baseOf(call);
+      const results = await findSizes(ids, query.size, principal, services);
+      const items = spellings.map((spelling) => {
+        const result = results.get(spelling.toLowerCase())!;
+        if (!(result instanceof Problem)) {
+          return [spelling, present.rendition(result.image, result.found, undefined, base)] as const;
+        }
+        const problem = problemDocument(result, `/api/v1/images/${spelling}`, request.id);
+        return [spelling, { problem }] as const;
+      });
+      return { status: 200, headers: NOT_KEPT, json: { items: Object.fromEntries(items) } };
+    },
+
+    get_image: async (call) => {
+      const { params, query, principal } = call;
+      const image = await findImage(params.image_id, principal, services);
+      const found = await pickSize(image, await sizesOf(image, services), query.size, services);
+      return {
+        status: 200,
+        headers: NOT_KEPT,
+        json: present.rendition(image, found, query.format, baseOf(call)),
+      };
+    },
+
+    get_image_sizes: async (call) => {
+      const { params, principal } = call;
+      const image = await findImage(params.image_id, principal, services);
+      const sizes = await sizesOf(image, services);
+      const { imageId: image_id, status } = image;
+      const base = baseOf(call);
+      const items = sizes.flatMap((size) => size.files.map((file) => present.file(image, size, file, base)));
+      return { status: 200, headers: NOT_KEPT, json: { image_id, status, items } };
+    },
+
+    read_image: directRoute(services, urls),
+
+    get_image_info: async ({ params, principal }) => {
+      const image = await findImage(params.image_id, principal, services);
+      await requireReady(image, services);
+      const [version, job] = await Promise.all([
+        findVersion(image, image.currentVersion, services),
+        services.catalog.latestJob(image.imageId),
+      ]);
+      const info = { ...NOTHING_SAID, ...image.info };
+      return {
+        status: 200,
+        headers: NOT_KEPT,
+        json: {
+          image_id: image.imageId,
+          ...developedSize(version, job),
+          format: version.format,
+          size_bytes: version.bytes,
+          mime: version.mime,
+          ...info,
+          gps: isTheirs(principal, image) ? info.gps : null,
+        },
+      };
+    },
+
+    download_image: async ({ params, query, principal, request }) => {
+      const image = await findOwnImage(params.image_id, principal, services);
+      const version = await findVersion(image, query.version, services);
+      await requireBytes(version, services);
+      const { blobKey: key, bytes, mime, format } = version;
+      const source = parseKey(key);
+      const name = uploadName(image.filename, EXTENSIONS[format as OutputFormat] ?? format);
+      return answerWithBytes(
+        request,
+        {
+          key,
+          bytes,
+          type: mime,
+          headers: { 'cache-control': ASK_AGAIN },
+          contentHeaders: {
+            'content-disposition': contentDisposition(name),
+            ...(source?.kind === 'original' && { 'repr-digest': digestField(source.sha256) }),
+          },
+        },
+        services.blobs,
+      ) as ReturnType<Handler<Operations['download_image']>>;
+    },
+
+    list_image_versions: async ({ params, principal }) => {
+      const image = await findImage(params.image_id, principal, services);
+      const versions = await services.catalog.versions(image.imageId);
+      const items = versions.map(({ version, createdAt, width, height, format, bytes, plan }) => ({
+        version,
+        created_at: createdAt,
+        width,
+        height,
+        format,
+        size_bytes: bytes,
+        plan,
+        current: version === image.currentVersion,
+      }));
+      return { status: 200, headers: NOT_KEPT, json: { image_id: image.imageId, items } };
+    },
+
+    delete_image: async ({ params, principal }) => {
+      await eraseImage(params.image_id, principal, services);
+      return { status: 204 };
+    },
+  };
+}
+
+function directRoute(
+  services: ImageRouteOptions['services'],
+  urls: ImageUrls,
+): Handler<Operations['read_image']> {
+  return async ({ params, query, principal, request }) => {
+    const access = await findToRead(params.image_id, query, principal, services, urls);
+    const { image } = access;
+    const size = await pickSize(
+      image,
+      await sizesOf(image, services, query.version ?? image.currentVersion),
+      query.size,
+      services,
+    );
+    const file = pickFormat(size, query.format ?? negotiated(size, request.headers.accept));
+    await requireBytes(file, services);
+    const extension = EXTENSIONS[file.format as OutputFormat] ?? file.format;
+    const name = downloadName(image.filename, extension);
+    const isNegotiated = size.files.length > 1 && query.format === undefined;
+    return answerWithBytes(
+      request,
+      {
+        key: file.blobKey,
+        bytes: file.bytes,
+        type: MIME_TYPES[file.format as OutputFormat] ?? 'application/octet-stream',
+        headers: {
+          'cache-control': access.cacheControl,
+          ...(isNegotiated && { vary: 'Accept' }),
+        },
+        contentHeaders: { 'content-disposition': contentDisposition(name, 'inline') },
+      },
+      services.blobs,
+    );
+  };
+}
+
+/**
+ * Who gives a signature has it checked before anything else, so that a wrong one tells nothing of the image.
+ * @throws Problem forbidden for a wrong or expired signature, not_found
+ */
+async function findToRead(
+  imageId: string,
+  query: AddressQuery,
+  principal: Principal | undefined,
+  services: ImageRouteOptions['services'],
+  urls: ImageUrls,
+): Promise<{ image: ImageRow; cacheControl: string }> {
+  const isSigned = query.expires !== undefined || query.signature !== undefined;
+  if (isSigned) requireValid(urls.verify(imageId, query));
+  const image = await services.catalog.image(imageId);
+  if (image?.visibility === 'public') return { image, cacheControl: IMMUTABLE };
+  if (image && isSigned) {
+    const leftMs = Number(query.expires) * 1000 - services.clock.now().getTime();
+    const seconds = Math.max(0, Math.floor(leftMs / 1000));
+    return { image, cacheControl: `private, max-age=${seconds}, immutable` };
+  }
+  if (image && canSee(principal, image)) return { image, cacheControl: ASK_AGAIN };
+  return { image: await findImage(imageId, principal, services), cacheControl: ASK_AGAIN };
+}
+
+function requireValid(verdict: ReturnType<ImageUrls['verify']>): void {
+  if (verdict === 'valid') return;
+  throw new Problem('forbidden', {
+    detail: verdict === 'expired' ? 'The URL has expired.' : "The URL's signature does not fit it.",
+  });
+}
+
+const negotiated = ({ files }: SizeOf, accept: string | undefined): string =>
+  chooseFormat(accept, files.map(({ format }) => format) as [string, ...string[]]);
+
+class Presenter {
+  readonly #urls: ImageUrls;
+
+  constructor(urls: ImageUrls) {
+    this.#urls = urls;
+  }
+
+  rendition(image: ImageRow, size: SizeOf, format: string | undefined, base: string) {
+    const file = format === undefined ? size.files[0] : pickFormat(size, format);
+    const { imageId: image_id, status } = image;
+    return { image_id, status, ...this.file(image, size, file, base) };
+  }
+
+  /** The URL gives the very file that is described. */
+  file(image: ImageRow, { size, files }: SizeOf, file: RenditionRow, base: string) {
+    const { format, width, height, bytes } = file;
+    const address = { ...addressOf(file), ...(files.length > 1 && { format }) };
+    return { size, url: this.#urls.urlOf(image, address, base), width, height, format, size_bytes: bytes };
+  }
+
+  summary({ image, sizes, version }: ListedImage, isAdmin: boolean, base: string): ImageSummary {
+    const urls = sizes.map(
+      ({ size, files }) => [size, this.#urls.urlOf(image, addressOf(files[0]), base)] as const,
+    );
+    return {
+      image_id: image.imageId,
+      bucket: image.bucket,
+      project: image.project,
+      status: image.status,
+      filename: image.filename,
+      created_at: image.createdAt,
+      camera: image.camera,
+      taken_at: image.takenAt,
+      width: version?.width ?? null,
+      height: version?.height ?? null,
+      dominant_color: image.dominantColor,
+      thumbhash: image.thumbhash,
+      blurhash: image.blurhash,
+      urls: Object.fromEntries(urls),
+      ...(isAdmin && { owner: image.owner }),
+    };
+  }
+}
+
+const addressOf = ({ imageId, version, name }: RenditionRow) => ({ imageId, version, size: name });
+
+/** Different ones, as they were written. @throws Problem invalid_field */
+function batchIds(text: string): string[] {
+  const ids = [...new Set(text.split(',').map((id) => id.trim()))].filter((id) => id !== '');
+  if (ids.length > 0 && ids.length <= MAX_BATCH_IMAGES) return ids;
+  const message = `expected 1 to ${MAX_BATCH_IMAGES} ids, separated by commas; got ${ids.length}`;
+  throw new Problem('invalid_field', {
+    detail: `The field "image_ids" of the query is wrong: ${message}.`,
+    errors: [{ path: 'image_ids', message }],
+  });
+}
+
+/** RFC 9530. */
+const digestField = (sha256: string): string => `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`;
+
+/** For where there is nothing to be read. */
+const NOTHING_SAID = {
+  camera_make: null,
+  camera_model: null,
+  lens: null,
+  date_taken: null,
+  iso: null,
+  focal_length: null,
+  aperture: null,
+  shutter_speed: null,
+  orientation: null,
+  color_space: null,
+  gps: null,
+  title: null,
+  description: null,
+  keywords: null,
+  artist: null,
+  copyright: null,
+  software: null,
+};
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the members that are undefined. */
+const defined = <T extends object>(from: T): Defined<T> =>
+  Object.fromEntries(Object.entries(from).filter(([, value]) => value !== undefined)) as Defined<T>;
