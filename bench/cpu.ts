@@ -42,6 +42,9 @@ export function cpuMs(): number {
   return ticks * MS_PER_TICK;
 }
 
+/** CPU time of one process and its threads so far, in milliseconds. */
+export const cpuMsOf = (pid: number): number => (timesOf(String(pid))?.ticks ?? 0) * MS_PER_TICK;
+
 export const median = (values: number[]): number => {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -4,6 +4,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { startBackground } from './app/background.ts';
+import { keepYoungGenerationSmall } from './app/heap.ts';
 import { openServices } from './app/services.ts';
 import { loadPolicies } from './config/policies.ts';
 import type { Config } from './config.ts';
@@ -51,6 +52,7 @@ export interface ServeOptions {
  */
 export async function serve(config: Config, options: ServeOptions = {}): Promise<Service> {
   const { logger = createLogger(config.logLevel), announce = (line) => console.error(line) } = options;
+  keepYoungGenerationSmall();
   await using stack = new AsyncDisposableStack();
   const { services, background, metrics, metadata, secrets, version } = await open(config, logger, stack);
   const { pool, catalog, blobs, queue } = services;

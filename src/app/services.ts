@@ -17,7 +17,7 @@ export interface OpenOptions {
   logger: Logger;
   policies: Policies;
   urlSigningKey: Uint8Array;
-  metrics: NonNullable<Services['metrics']>;
+  metrics?: NonNullable<Services['metrics']>;
 }
 
 export interface OpenServices {
@@ -60,7 +60,7 @@ export async function openServices(
     presignedTtlMs: config.presignedUrlTtlMs,
     urlSigningKey,
     leaseOwner: leaseOwner(),
-    metrics,
+    ...(metrics && { metrics }),
   };
   return { services, relay };
 }

@@ -86,11 +86,9 @@ export const renditionSchema = z
 export const renditionsSchema = z.strictObject({
   image_id: z.guid(),
   status: statusSchema,
-  items: z
-    .array(z.strictObject(renditionMembers))
-    .meta({
-      description: 'Those that are there, smallest first; a size in several formats stands once for each.',
-    }),
+  items: z.array(z.strictObject(renditionMembers)).meta({
+    description: 'Those that are there, smallest first; a size in several formats stands once for each.',
+  }),
 });
 
 export const renditionBatchSchema = z.strictObject({

@@ -5,8 +5,8 @@
 import { z } from 'zod';
 import type { Operation } from './operation.ts';
 import { IMAGE_OPERATIONS } from './operations/images.ts';
-import { OVERVIEW_OPERATIONS } from './operations/overview.ts';
 import { JOB_OPERATIONS } from './operations/jobs.ts';
+import { OVERVIEW_OPERATIONS } from './operations/overview.ts';
 import { UPLOAD_OPERATIONS } from './operations/uploads.ts';
 import { MIME_TYPES } from './plan.ts';
 import { healthSchema, PROBLEM_CODES, problemTypeSchema, readinessSchema } from './resources.ts';

@@ -65,7 +65,10 @@ export async function publishRendered(
   try {
     await staged.finish();
     await blobs.put(key, staged.path);
-    await publish(job, picture, rendition, services, () => blobs.put(key, staged.path));
+    await publish(job, picture, rendition, services, async () => {
+      // Under the write lock a look is cheap, and a put with its syncs is not.
+      if ((await blobs.head(key))?.bytes !== rendition.bytes) await blobs.put(key, staged.path);
+    });
   } catch (error) {
     // Where this fails as well the staged file stays: it says which key the sweeper has to ask about.
     await catalog.removeIfUnknown(key, () => blobs.delete(key));

@@ -12,9 +12,12 @@ import type { Services } from './context.ts';
 
 export type RetrieveServices = Pick<Services, 'catalog' | 'blobs' | 'policies'>;
 
-/** One size of an image, in every format that it comes in: the one to prefer first. */
+/** One size of an image. */
 export interface SizeOf {
   size: string;
+  /** All that it comes in, sooner or later: the one to prefer first. */
+  formats: readonly string[];
+  /** Those that are there, in the same order. */
   files: [RenditionRow, ...RenditionRow[]];
 }
 
@@ -28,14 +31,24 @@ export interface ListedImage {
 /** What sizes answer where none is named. */
 const DEFAULT_SIZE = 'medium';
 
+/** Whoever asks: for those whose right to it was checked otherwise. @throws Problem not_found */
+export async function findAnyImage(
+  imageId: string,
+  { catalog }: Pick<Services, 'catalog'>,
+): Promise<ImageRow> {
+  const image = await catalog.image(imageId);
+  if (!image) throw noSuchImage();
+  return image;
+}
+
 /** @throws Problem not_found, also where it is not theirs to see */
 export async function findImage(
   imageId: string,
   principal: Principal | undefined,
-  { catalog }: Pick<Services, 'catalog'>,
+  services: Pick<Services, 'catalog'>,
 ): Promise<ImageRow> {
-  const image = await catalog.image(imageId);
-  if (!image || !canSee(principal, image)) throw noSuchImage();
+  const image = await findAnyImage(imageId, services);
+  if (!canSee(principal, image)) throw noSuchImage();
   return image;
 }
 
@@ -91,15 +104,24 @@ export async function pickSize(
   throw new Problem('not_found', { detail: 'The image has no such size.' });
 }
 
-/** Of the formats that a size comes in, the one that is named. @throws Problem invalid_field */
-export function pickFormat({ size, files }: SizeOf, format: string): RenditionRow {
+/** @throws Problem invalid_field where the size does not come in this format; otherwise as `pickSize` */
+export async function pickFormat(
+  image: ImageRow,
+  { size, formats, files }: SizeOf,
+  format: string,
+  services: Pick<Services, 'catalog'>,
+): Promise<RenditionRow> {
   const found = files.find((file) => file.format === format);
   if (found) return found;
-  const message = `expected ${oneOf(files.map((file) => file.format))}`;
-  throw new Problem('invalid_field', {
-    detail: `The size ${size} does not come in this format: ${message}.`,
-    errors: [{ path: 'format', message }],
-  });
+  if (!formats.includes(format)) {
+    const message = `expected ${oneOf(formats)}`;
+    throw new Problem('invalid_field', {
+      detail: `The size ${size} does not come in this format: ${message}.`,
+      errors: [{ path: 'format', message }],
+    });
+  }
+  await requireReady(image, services);
+  throw new Problem('not_found', { detail: 'The image does not have this size in this format.' });
 }
 
 /** @throws Problem not_finished, or the code that the image failed with */
@@ -222,32 +244,28 @@ function groupSizes(
   rows: readonly RenditionRow[],
   policies: Services['policies'],
 ): SizeOf[] {
-  const ordered = plannedFormats(preset, policies);
-  const rankOf = ({ name, format }: RenditionRow): number => {
-    const formats = ordered.get(name) ?? [];
-    const rank = formats.indexOf(format);
-    return rank < 0 ? formats.length : rank;
-  };
-  return [...Map.groupBy(rows, ({ name }) => name)].map(([size, files]) => ({
-    size,
-    files: files.sort((a, b) => rankOf(a) - rankOf(b)) as SizeOf['files'],
-  }));
+  const planned = plannedFormats(preset, policies);
+  return [...Map.groupBy(rows, ({ name }) => name)].map(([size, files]) => {
+    const formats = [...new Set([...(planned.get(size) ?? []), ...files.map(({ format }) => format)])];
+    const byRank = files.sort((a, b) => formats.indexOf(a.format) - formats.indexOf(b.format));
+    return { size, formats, files: byRank as SizeOf['files'] };
+  });
 }
 
 /** Presets do not change while the service runs. */
-const planned = new WeakMap<Preset, Map<string, string[]>>();
+const formatsOf = new WeakMap<Preset, Map<string, string[]>>();
 
 /** The sizes of a preset in its order, with their formats; none where the preset is not there any more. */
 function plannedFormats(name: string, policies: Services['policies']): ReadonlyMap<string, string[]> {
   const preset = policies.preset(name);
   if (!preset) return new Map();
-  let formats = planned.get(preset);
+  let formats = formatsOf.get(preset);
   if (!formats) {
     formats = new Map();
     for (const { name: size, plan } of expandPreset(preset)) {
       formats.set(size, [...(formats.get(size) ?? []), plan.output.format]);
     }
-    planned.set(preset, formats);
+    formatsOf.set(preset, formats);
   }
   return formats;
 }

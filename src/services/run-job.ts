@@ -20,6 +20,7 @@ import { Problem } from '../problem.ts';
 import type { Services } from './context.ts';
 import { openSource, type Source, unlessDamaged } from './job-source.ts';
 import { NotHeld, type Picture, publishKnown, publishRendered } from './publish-rendition.ts';
+import { Stages } from './stages.ts';
 import type { Turns } from './turns.ts';
 
 export interface JobProgress {
@@ -46,7 +47,7 @@ export type JobEnd = 'completed' | 'retrying' | 'failed' | 'stopped';
 
 export type RunJobServices = Pick<
   Services,
-  'catalog' | 'blobs' | 'pool' | 'clock' | 'log' | 'limits' | 'retryDelayMs'
+  'catalog' | 'blobs' | 'pool' | 'clock' | 'log' | 'limits' | 'retryDelayMs' | 'metrics'
 >;
 
 type Result = Parameters<Catalog['completeJob']>[2];
@@ -95,11 +96,13 @@ class JobRun {
   readonly #services: RunJobServices;
   readonly #options: RunJobOptions;
   readonly #limits: Limits;
+  readonly #stages: Stages;
 
   constructor(job: JobRow, services: RunJobServices, options: RunJobOptions) {
     this.#job = job;
     this.#services = services;
     this.#options = options;
+    this.#stages = new Stages(services, 'job');
     // Its bytes were counted when they were accepted, against what was allowed then.
     this.#limits = { ...services.limits, maxBytes: Number.MAX_SAFE_INTEGER };
   }
@@ -115,6 +118,8 @@ class JobRun {
       const problem = Problem.from(error);
       if (error instanceof NotHeld || problem.retryable || signal.aborted) throw error;
       throw await unlessDamaged(problem, source);
+    } finally {
+      this.#stages.end();
     }
   }
 
@@ -209,6 +214,7 @@ class JobRun {
   }
 
   #tell(percent: number, step: string): void {
+    this.#stages.enter(step.replaceAll(' ', '_'));
     this.#options.onProgress?.({ percent, step });
   }
 }

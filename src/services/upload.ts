@@ -12,6 +12,7 @@ import { PROBLEMS, Problem, type SerializedProblem } from '../problem.ts';
 import type { Services } from './context.ts';
 import { type IdempotencyOptions, once } from './idempotency.ts';
 import type { StagedOriginal } from './staged-original.ts';
+import { timed } from './stages.ts';
 import { imageRow, jobRow, versionRow } from './upload-rows.ts';
 import { expectBytes, expectType, type UploadTerms, uploadTerms } from './upload-terms.ts';
 
@@ -46,7 +47,16 @@ export interface UploadAnswer {
 
 export type UploadServices = Pick<
   Services,
-  'catalog' | 'blobs' | 'clock' | 'log' | 'policies' | 'limits' | 'rateLimit' | 'maxRetries' | 'wakeRelay'
+  | 'catalog'
+  | 'blobs'
+  | 'clock'
+  | 'log'
+  | 'policies'
+  | 'limits'
+  | 'rateLimit'
+  | 'maxRetries'
+  | 'wakeRelay'
+  | 'metrics'
 >;
 
 /**
@@ -135,11 +145,13 @@ async function accept(
     return { batchId, items };
   };
   const key = upload.idempotencyKey;
-  const { accepted, rate } = await catalog.acceptUploads({
-    uploads,
-    rateLimit,
-    ...(key !== undefined && { idempotency: { key, answer } }),
-  });
+  const { accepted, rate } = await timed(services, 'upload', 'record', () =>
+    catalog.acceptUploads({
+      uploads,
+      rateLimit,
+      ...(key !== undefined && { idempotency: { key, answer } }),
+    }),
+  );
   for (const { original } of good.slice(0, accepted)) original.accepted();
   wakeRelay();
   return { ...answer(accepted), rate: rate! };
@@ -169,15 +181,16 @@ async function refuse(
 async function prepare(
   { filename, original }: UploadedFile,
   { policy }: UploadTerms,
-  { limits }: UploadServices,
+  services: UploadServices,
   signal: AbortSignal,
 ): Promise<Prepared | Problem> {
   if (original instanceof Problem) return original;
   try {
     expectBytes(original.intake.bytes, policy);
-    const facts = await probe(original.path, { ...limits, maxBytes: policy.maxBytes }, signal);
+    const limits = { ...services.limits, maxBytes: policy.maxBytes };
+    const facts = await timed(services, 'upload', 'probe', () => probe(original.path, limits, signal));
     expectType(facts.mime, policy);
-    await original.put();
+    await timed(services, 'upload', 'store', () => original.put());
     return { filename, original, facts };
   } catch (error) {
     if (error instanceof Problem && isAboutFile(error)) return error;

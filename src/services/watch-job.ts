@@ -17,9 +17,12 @@ export type JobUpdate =
 export interface WatchOptions {
   /** Events up to this id were seen already. */
   afterEventId: number;
-  /** Ends the watch. */
+  /** Ends the watch, with the next look. */
   signal: AbortSignal;
-  /** How soon something is noticed: the job may be worked on in any process. */
+}
+
+export interface JobWatchOptions {
+  /** How soon something is noticed: a job may be worked on in any process. */
   pollMs?: number;
   silenceMs?: number;
 }
@@ -29,51 +32,78 @@ const SILENCE_MS = 15_000;
 const EVENTS_AT_ONCE = 200;
 const ENDINGS: ReadonlySet<EventType> = new Set(['job.completed', 'job.failed', 'job.cancelled']);
 
-/** Nothing more will ever be told to somebody who has seen the events up to this id. */
-export async function hasSeenAll(
-  job: JobRow,
-  afterEventId: number,
-  { catalog }: Pick<Services, 'catalog'>,
-): Promise<boolean> {
-  return FINAL.has(job.status) && (await catalog.eventsOf(job.jobId, afterEventId, 1)).length === 0;
-}
+/** Many may watch: all look at the same time, and those of one job look once. */
+export class JobWatch {
+  readonly #catalog: Services['catalog'];
+  readonly #pollMs: number;
+  readonly #silenceMs: number;
+  /** Being read. */
+  readonly #reads = new Map<string, Promise<JobRow | undefined>>();
+  #nextLook: Promise<void> | undefined;
 
-/** Costs one small read a poll, and another where something has changed. Ends when the job has, and all was told. */
-export async function* watchJob(
-  jobId: string,
-  { catalog }: Pick<Services, 'catalog'>,
-  { afterEventId, signal, pollMs = POLL_MS, silenceMs = SILENCE_MS }: WatchOptions,
-): AsyncGenerator<JobUpdate, void, void> {
-  let cursor = afterEventId;
-  let before: JobRow | undefined;
-  let spokeAtMs = performance.now();
-  while (!signal.aborted) {
-    const job = await catalog.job(jobId);
-    if (!job) {
-      yield { kind: 'gone' };
-      return;
-    }
-    if (!before || progressOf(job) !== progressOf(before)) {
-      yield { kind: 'state', job };
-      spokeAtMs = performance.now();
-    }
-    if (!before || stateOf(job) !== stateOf(before)) {
-      const hasEnded = FINAL.has(job.status);
-      for (const [event, isLast] of await news(job, cursor, catalog)) {
-        // The job has ended since it was read: it is read again before that is told.
-        if (isLast && !hasEnded) break;
-        cursor = event.id;
-        yield { kind: 'event', job, event, isLast };
+  constructor({ catalog }: Pick<Services, 'catalog'>, options: JobWatchOptions = {}) {
+    this.#catalog = catalog;
+    this.#pollMs = options.pollMs ?? POLL_MS;
+    this.#silenceMs = options.silenceMs ?? SILENCE_MS;
+  }
+
+  /** Nothing more will ever be told to somebody who has seen the events up to this id. */
+  async isOver(job: JobRow, afterEventId: number): Promise<boolean> {
+    return FINAL.has(job.status) && (await this.#catalog.eventsOf(job.jobId, afterEventId, 1)).length === 0;
+  }
+
+  /** Ends when the job has, and all was told. */
+  async *follow(
+    jobId: string,
+    { afterEventId, signal }: WatchOptions,
+  ): AsyncGenerator<JobUpdate, void, void> {
+    let cursor = afterEventId;
+    let before: JobRow | undefined;
+    let spokeAtMs = performance.now();
+    while (!signal.aborted) {
+      const job = await this.#look(jobId);
+      if (!job) {
+        yield { kind: 'gone' };
+        return;
+      }
+      if (!before || progressOf(job) !== progressOf(before)) {
+        yield { kind: 'state', job };
         spokeAtMs = performance.now();
       }
-      if (hasEnded) return;
+      if (!before || stateOf(job) !== stateOf(before)) {
+        const hasEnded = FINAL.has(job.status);
+        for (const [event, isLast] of await news(job, cursor, this.#catalog)) {
+          // The job has ended since it was read: it is read again before that is told.
+          if (isLast && !hasEnded) break;
+          cursor = event.id;
+          yield { kind: 'event', job, event, isLast };
+          spokeAtMs = performance.now();
+        }
+        if (hasEnded) return;
+      }
+      before = job;
+      if (performance.now() - spokeAtMs >= this.#silenceMs) {
+        yield { kind: 'silence' };
+        spokeAtMs = performance.now();
+      }
+      await this.#pause();
     }
-    before = job;
-    if (performance.now() - spokeAtMs >= silenceMs) {
-      yield { kind: 'silence' };
-      spokeAtMs = performance.now();
-    }
-    await sleep(pollMs, undefined, { signal }).catch(() => {});
+  }
+
+  #look(jobId: string): Promise<JobRow | undefined> {
+    const shared = this.#reads.get(jobId);
+    if (shared) return shared;
+    const read = this.#catalog.job(jobId).finally(() => this.#reads.delete(jobId));
+    this.#reads.set(jobId, read);
+    return read;
+  }
+
+  /** One timer for all: fifty cost more than fifty reads. */
+  #pause(): Promise<void> {
+    this.#nextLook ??= sleep(this.#pollMs).then(() => {
+      this.#nextLook = undefined;
+    });
+    return this.#nextLook;
   }
 }
 

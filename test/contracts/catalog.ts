@@ -2,6 +2,7 @@
 import { describe, type TestContext } from 'node:test';
 import type { Catalog } from '../../src/ports/catalog.ts';
 import { acceptContract } from './catalog-accept.ts';
+import { activityContract } from './catalog-activity.ts';
 import { bytesContract } from './catalog-bytes.ts';
 import { directUploadContract } from './catalog-direct.ts';
 import { holdContract } from './catalog-holds.ts';
@@ -22,6 +23,7 @@ export function catalogContract(name: string, open: OpenCatalog): void {
     describe('images', () => imageContract(open));
     describe('bytes and figures', () => bytesContract(open));
     describe('held deletions and backups', () => holdContract(open));
+    describe('activity', () => activityContract(open));
     describe('any sequence', () => modelContract(open));
   });
 }

@@ -210,6 +210,21 @@ describe('access to images', () => {
       }
     });
 
+    it('of a list, Accept chooses the format', async () => {
+      const response = await service.get(
+        `${exercise('list_images').path}?bucket=vault`,
+        await service.token('anna'),
+      );
+      const { items } = (await response.json()) as { items: { urls: Record<string, string> }[] };
+      const url = items[0]!.urls.optimized!;
+      for (const format of ['webp', 'jpeg']) {
+        const bytes = await service.get(url, undefined, { headers: { accept: `image/${format}` } });
+        assert.equal(bytes.headers.get('content-type'), `image/${format}`);
+        assert.equal(bytes.headers.get('vary'), 'Accept');
+        await bytes.arrayBuffer();
+      }
+    });
+
     it('a signature that was made for another purpose does not count', async () => {
       const { urlSigningKey } = service.services;
       const expires = new Date(Date.now() + 60_000);

@@ -187,6 +187,26 @@ describe('bytes of an image', () => {
     );
   });
 
+  it('of a size that has not come in all its formats are not kept by caches', async () => {
+    const { imageId, jobId } = await service.accept(await photo(5, 90, 60), { preset: 'gallery' });
+    const job = await service.lease();
+    assert.equal(job.jobId, jobId);
+    const [row] = await service.services.catalog.renditions([gallery.imageId]);
+    const { width, height, bytes, blobKey } = row!;
+    const published = { name: 'optimized', format: 'webp', width, height, bytes, blobKey };
+    await service.services.catalog.publishRendition(jobId, job.leaseOwner!, published, () => {});
+    const early = await read(direct({ imageId }, 'size=optimized'));
+    assert.deepEqual(
+      [early.headers.get('content-type'), early.headers.get('vary'), early.headers.get('cache-control')],
+      ['image/webp', 'Accept', 'private, max-age=0, must-revalidate'],
+    );
+    const named = await read(direct({ imageId }, 'size=optimized&format=webp'));
+    assert.equal(named.headers.get('cache-control'), 'public, max-age=31536000, immutable');
+    const twin = await service.get(direct({ imageId }, 'size=optimized&format=jpeg'));
+    await assertProblem('read_image', twin, 'not_finished');
+    await service.services.catalog.deleteImage(imageId, new Date());
+  });
+
   it('are those of the version that is named', async () => {
     assert.equal((await read(direct(web, 'size=large&version=1'))).status, 200);
     await assertProblem('read_image', await service.get(direct(web, 'size=large&version=2')), 'not_found');

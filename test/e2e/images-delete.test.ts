@@ -100,11 +100,8 @@ describe('deleting an image', () => {
     await assertProblem('delete_image', none, 'unauthorized');
     await assertProblem('delete_image', await remove(open, await service.token('ben')), 'forbidden');
     await assertProblem('delete_image', await remove(secret, await service.token('ben')), 'not_found');
-    for (const who of [{ scope: 'read' }, { buckets: ['other'] }] as const) {
-      const token = await service.token('anna', {
-        ...who,
-        ...('buckets' in who && { buckets: [...who.buckets] }),
-      });
+    for (const who of [{ scope: 'read' as const }, { buckets: ['other'] }]) {
+      const token = await service.token('anna', who);
       await assertProblem('delete_image', await remove(open, token), 'forbidden');
     }
     await assertProblem('delete_image', await remove({ imageId: randomUUID() }, anna), 'not_found');

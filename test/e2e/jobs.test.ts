@@ -4,7 +4,6 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { before, describe, it, type TestContext } from 'node:test';
 import sharp from 'sharp';
 import type { JobDocument, JobResult, TaskDocument } from '../../src/contract/jobs.ts';
-import type { OperationId } from '../../src/contract/operations.ts';
 import { normalizePlan } from '../../src/contract/plan-normal.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { imageRow, jobRow } from '../../src/services/upload-rows.ts';
@@ -32,6 +31,17 @@ const SLOW = {
   ],
 } as const;
 
+const CALLS = {
+  get_job: exercise('get_job'),
+  get_job_result: exercise('get_job_result'),
+  stream_job_events: exercise('stream_job_events'),
+  retry_job: exercise('retry_job'),
+  cancel_job: exercise('cancel_job'),
+  get_task: exercise('get_task'),
+  get_task_result: exercise('get_task_result'),
+};
+type CallId = keyof typeof CALLS;
+
 describe('jobs', () => {
   const ending = endWithSuite();
   let service: ImageService;
@@ -48,15 +58,15 @@ describe('jobs', () => {
     large = await sharp({ create }).jpeg().toBuffer();
   });
 
-  const pathOf = (id: OperationId, jobId: string) =>
-    exercise(id).path.replace('{job_id}', jobId).replace('{task_id}', jobId);
+  const pathOf = (id: CallId, jobId: string) =>
+    CALLS[id].path.replace('{job_id}', jobId).replace('{task_id}', jobId);
 
-  function call(id: OperationId, jobId: string, authorization?: string, init: RequestInit = {}) {
-    return service.get(pathOf(id, jobId), authorization, { method: exercise(id).method, ...init });
+  function call(id: CallId, jobId: string, authorization?: string, init: RequestInit = {}) {
+    return service.get(pathOf(id, jobId), authorization, { method: CALLS[id].method, ...init });
   }
 
   /** Asks, and holds the answer against what is published. */
-  async function ask<T>(id: OperationId, jobId: string, authorization?: string, status = 200): Promise<T> {
+  async function ask<T>(id: CallId, jobId: string, authorization?: string, status = 200): Promise<T> {
     const response = await call(id, jobId, authorization);
     const body = await response.json();
     assert.equal(response.status, status, JSON.stringify(body));
@@ -139,7 +149,7 @@ describe('jobs', () => {
     const url = result.urls.thumbnail!;
     assert.match(url, /signature=/);
     assert.equal((await service.get(url)).status, 200);
-    const operations: OperationId[] = [
+    const operations: CallId[] = [
       'get_job',
       'get_job_result',
       'stream_job_events',
@@ -148,7 +158,7 @@ describe('jobs', () => {
     ];
     for (const id of operations) {
       await assertProblem(id, await call(id, jobId, boris), 'not_found');
-      const isOpen = exercise(id).method === 'GET';
+      const isOpen = CALLS[id].method === 'GET';
       await assertProblem(id, await call(id, jobId), isOpen ? 'not_found' : 'unauthorized');
       for (const unknown of [randomUUID(), 'x']) {
         await assertProblem(id, await call(id, unknown, anna), 'not_found');

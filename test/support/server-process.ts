@@ -26,24 +26,35 @@ export interface ServerProcess extends Service {
   scratch(): string[];
   /** Asks it to end, and fails where it does not do so in good order. */
   close(): Promise<void>;
+  /** Ends it at once, without a word, and waits until it is gone; its children see to themselves. */
+  kill(): Promise<void>;
 }
 
-/**
- * @param t a test's context, or `endWithSuite()`
- * @param options.launcher a program and its arguments that the server is run by; it must become the server itself
- */
+export interface ProcessOptions {
+  env?: Record<string, string>;
+  /** A program and its arguments that the server is run by; it must become the server itself. */
+  launcher?: string[];
+  /** Its DATA_DIR, which outlives it; a new one, removed at the end, when absent. */
+  dataDir?: string;
+  /** `worker`: it has no address. */
+  role?: 'serve' | 'worker';
+}
+
+const READY = { serve: /listens on (http:\S+)/, worker: /works on \d+ images?()/ };
+
+/** @param t a test's context, or `endWithSuite()` */
 export async function startServerProcess(
   t: Ending,
-  { env = {}, launcher = [] }: { env?: Record<string, string>; launcher?: string[] } = {},
+  { env = {}, launcher = [], role = 'serve', ...options }: ProcessOptions = {},
 ): Promise<ServerProcess> {
   const root = mkdtempSync(join(tmpdir(), 'tintype-test-'));
   const folder = (name: string): string => {
     mkdirSync(join(root, name));
     return join(root, name);
   };
-  const dataDir = folder('data');
+  const dataDir = options.dataDir ?? folder('data');
   const unused = { temp: folder('temp'), home: folder('home'), cwd: folder('cwd') };
-  const [file = '', ...args] = [...launcher, process.execPath, MAIN, 'serve'];
+  const [file = '', ...args] = [...launcher, process.execPath, MAIN, role];
   const child = spawn(file, args, {
     cwd: unused.cwd,
     // Nothing of the tests' own environment: what a server does must not depend on it.
@@ -75,7 +86,7 @@ export async function startServerProcess(
     child.on('exit', (status) => fail(`ended with status ${status}`));
     child.stderr.setEncoding('utf8').on('data', (text) => {
       stderr += text;
-      const [, found] = /listens on (http:\S+)/.exec(stderr) ?? [];
+      const [, found] = READY[role].exec(stderr) ?? [];
       if (found === undefined) return;
       clearTimeout(timer);
       resolve(found);
@@ -84,7 +95,7 @@ export async function startServerProcess(
   const work = join(dataDir, 'work');
   return {
     address,
-    port: Number(new URL(address).port),
+    port: Number(URL.parse(address)?.port),
     pid: child.pid!,
     dataDir,
     unused,
@@ -103,6 +114,10 @@ export async function startServerProcess(
       const timer = setTimeout(() => child.kill('SIGKILL'), MAX_STOP_MS);
       assert.equal(await exited, 0, `it did not stop in good order:\n${stderr}`);
       clearTimeout(timer);
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
     },
   };
 }

@@ -2,7 +2,7 @@
 import type { ImageSummary } from '../../contract/images.ts';
 import { type IMAGE_OPERATIONS, MAX_BATCH_IMAGES } from '../../contract/operations/images.ts';
 import { EXTENSIONS, MIME_TYPES, type OutputFormat } from '../../contract/plan.ts';
-import { canSee, type Principal } from '../../domain/access.ts';
+import type { Principal } from '../../domain/access.ts';
 import { parseKey } from '../../domain/keys.ts';
 import type { ImageRow, RenditionRow } from '../../ports/catalog.ts';
 import { Problem } from '../../problem.ts';
@@ -11,6 +11,7 @@ import { eraseImage } from '../../services/erase.ts';
 import { type AddressQuery, ImageUrls } from '../../services/image-urls.ts';
 import {
   developedSize,
+  findAnyImage,
   findImage,
   findOwnImage,
   findSizes,
@@ -82,7 +83,8 @@ export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handler
       const items = spellings.map((spelling) => {
         const result = results.get(spelling.toLowerCase())!;
         if (!(result instanceof Problem)) {
-          return [spelling, present.rendition(result.image, result.found, undefined, base)] as const;
+          const { image, found } = result;
+          return [spelling, present.rendition(image, found, found.files[0], base)] as const;
         }
         const problem = problemDocument(result, `/api/v1/images/${spelling}`, request.id);
         return [spelling, { problem }] as const;
@@ -93,12 +95,10 @@ export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handler
     get_image: async (call) => {
       const { params, query, principal } = call;
       const image = await findImage(params.image_id, principal, services);
-      const found = await pickSize(image, await sizesOf(image, services), query.size, services);
-      return {
-        status: 200,
-        headers: NOT_KEPT,
-        json: present.rendition(image, found, query.format, baseOf(call)),
-      };
+      const size = await pickSize(image, await sizesOf(image, services), query.size, services);
+      const { format } = query;
+      const file = format === undefined ? size.files[0] : await pickFormat(image, size, format, services);
+      return { status: 200, headers: NOT_KEPT, json: present.rendition(image, size, file, baseOf(call)) };
     },
 
     get_image_sizes: async (call) => {
@@ -195,11 +195,14 @@ function directRoute(
       query.size,
       services,
     );
-    const file = pickFormat(size, query.format ?? negotiated(size, request.headers.accept));
+    const format = query.format ?? negotiated(size, request.headers.accept);
+    const file = await pickFormat(image, size, format, services);
     await requireBytes(file, services);
     const extension = EXTENSIONS[file.format as OutputFormat] ?? file.format;
     const name = downloadName(image.filename, extension);
-    const isNegotiated = size.files.length > 1 && query.format === undefined;
+    const isNegotiated = size.formats.length > 1 && query.format === undefined;
+    // Another format may be the better answer in a moment.
+    const isFinal = !isNegotiated || size.files.length === size.formats.length;
     return answerWithBytes(
       request,
       {
@@ -207,7 +210,7 @@ function directRoute(
         bytes: file.bytes,
         type: MIME_TYPES[file.format as OutputFormat] ?? 'application/octet-stream',
         headers: {
-          'cache-control': access.cacheControl,
+          'cache-control': isFinal ? access.cacheControl : ASK_AGAIN,
           ...(isNegotiated && { vary: 'Accept' }),
         },
         contentHeaders: { 'content-disposition': contentDisposition(name, 'inline') },
@@ -228,17 +231,15 @@ async function findToRead(
   services: ImageRouteOptions['services'],
   urls: ImageUrls,
 ): Promise<{ image: ImageRow; cacheControl: string }> {
-  const isSigned = query.expires !== undefined || query.signature !== undefined;
-  if (isSigned) requireValid(urls.verify(imageId, query));
-  const image = await services.catalog.image(imageId);
-  if (image?.visibility === 'public') return { image, cacheControl: IMMUTABLE };
-  if (image && isSigned) {
-    const leftMs = Number(query.expires) * 1000 - services.clock.now().getTime();
-    const seconds = Math.max(0, Math.floor(leftMs / 1000));
-    return { image, cacheControl: `private, max-age=${seconds}, immutable` };
+  if (query.expires === undefined && query.signature === undefined) {
+    const image = await findImage(imageId, principal, services);
+    return { image, cacheControl: image.visibility === 'public' ? IMMUTABLE : ASK_AGAIN };
   }
-  if (image && canSee(principal, image)) return { image, cacheControl: ASK_AGAIN };
-  return { image: await findImage(imageId, principal, services), cacheControl: ASK_AGAIN };
+  requireValid(urls.verify(imageId, query));
+  const image = await findAnyImage(imageId, services);
+  const leftMs = Number(query.expires) * 1000 - services.clock.now().getTime();
+  const whileItHolds = `private, max-age=${Math.max(0, Math.floor(leftMs / 1000))}, immutable`;
+  return { image, cacheControl: image.visibility === 'public' ? IMMUTABLE : whileItHolds };
 }
 
 function requireValid(verdict: ReturnType<ImageUrls['verify']>): void {
@@ -258,16 +259,15 @@ class Presenter {
     this.#urls = urls;
   }
 
-  rendition(image: ImageRow, size: SizeOf, format: string | undefined, base: string) {
-    const file = format === undefined ? size.files[0] : pickFormat(size, format);
+  rendition(image: ImageRow, size: SizeOf, file: RenditionRow, base: string) {
     const { imageId: image_id, status } = image;
     return { image_id, status, ...this.file(image, size, file, base) };
   }
 
   /** The URL gives the very file that is described. */
-  file(image: ImageRow, { size, files }: SizeOf, file: RenditionRow, base: string) {
+  file(image: ImageRow, { size, formats }: SizeOf, file: RenditionRow, base: string) {
     const { format, width, height, bytes } = file;
-    const address = { ...addressOf(file), ...(files.length > 1 && { format }) };
+    const address = { ...addressOf(file), ...(formats.length > 1 && { format }) };
     return { size, url: this.#urls.urlOf(image, address, base), width, height, format, size_bytes: bytes };
   }
 

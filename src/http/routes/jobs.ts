@@ -11,7 +11,7 @@ import { Problem } from '../../problem.ts';
 import type { Services } from '../../services/context.ts';
 import { ImageUrls } from '../../services/image-urls.ts';
 import { developedSize, findImage, findVersion, type SizeOf, sizesOf } from '../../services/retrieve.ts';
-import { hasSeenAll, watchJob } from '../../services/watch-job.ts';
+import { JobWatch, type WatchOptions } from '../../services/watch-job.ts';
 import type { Handlers } from '../bind.ts';
 import { contentDisposition, downloadName } from '../disposition.ts';
 import { EVENT_STREAM_HEADERS, eventStream, lastEventId, type ServerEvent } from '../event-stream.ts';
@@ -34,6 +34,7 @@ const NOT_KEPT = { 'cache-control': 'no-store' };
 export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): Handlers<Operations> {
   const { catalog, blobs, clock, wakeRelay } = services;
   const urls = new ImageUrls(services);
+  const watch = new JobWatch(services);
   setMaxListeners(0, draining);
 
   return {
@@ -52,7 +53,7 @@ export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): H
     stream_job_events: async ({ params, query, principal, request, exchange }) => {
       const { job, image } = await findJob(params.job_id, principal, services);
       const afterEventId = query.last_event_id ?? lastEventId(request.headers['last-event-id']) ?? 0;
-      if (afterEventId > 0 && (await hasSeenAll(job, afterEventId, services))) return { status: 204 };
+      if (afterEventId > 0 && (await watch.isOver(job, afterEventId))) return { status: 204 };
       const base = baseUrl(request, publicUrl);
       const signal = AbortSignal.any([exchange.signal, draining]);
       const body =
@@ -138,7 +139,7 @@ export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): H
     { jobId, plans, version = 1 }: JobRow,
     image: ImageRow,
     base: string,
-    watch: { afterEventId: number; signal: AbortSignal },
+    options: WatchOptions,
   ): AsyncGenerator<ServerEvent | 'comment', void, void> {
     const { imageId } = image;
     const renditionOf = ({ metadata }: EventRow) => {
@@ -147,7 +148,7 @@ export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): H
       const address = { imageId, version, size: String(name), ...(twins && { format: String(format) }) };
       return { name, url: urls.urlOf(image, address, base), width, height, format, size_bytes: bytes };
     };
-    for await (const update of watchJob(jobId, services, watch)) {
+    for await (const update of watch.follow(jobId, options)) {
       if (update.kind === 'silence') yield 'comment';
       else if (update.kind === 'gone') {
         const data = {

@@ -10,6 +10,7 @@ import type { Services } from '../../services/context.ts';
 import { admitDirectUpload, expectUpload, fulfilUpload } from '../../services/direct-upload.ts';
 import type { Intake } from '../../services/intake.ts';
 import { StagedOriginal } from '../../services/staged-original.ts';
+import { timed } from '../../services/stages.ts';
 import { Turns } from '../../services/turns.ts';
 import {
   acceptUpload,
@@ -65,7 +66,9 @@ function uploadRoute(services: Services): Handler<Table['upload_images']> {
     // Where the window is full, a request that was accepted before still gets its answer again.
     if (idempotencyKey === undefined) expectUploadRoom(before, services.clock.now());
     await using incoming = new IncomingUpload(principal, services);
-    const { fields, files } = await incoming.receive(request, signal);
+    const { fields, files } = await timed(services, 'upload', 'receive', () =>
+      incoming.receive(request, signal),
+    );
     const { bucket, preset, project, metadata: context = {} } = fields;
     const upload = { principal, bucket, preset, project, context, files, idempotencyKey };
     try {

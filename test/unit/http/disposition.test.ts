@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { contentDisposition, downloadName } from '../../../src/http/disposition.ts';
+import { contentDisposition, downloadName, uploadName } from '../../../src/http/disposition.ts';
 
 describe('downloadName', () => {
   const cases: [given: string | undefined, name: string][] = [
@@ -70,4 +70,24 @@ describe('contentDisposition', () => {
       }),
     );
   });
+});
+
+describe('uploadName', () => {
+  const cases: [given: string | undefined, name: string][] = [
+    ['photo.JPEG', 'photo.JPEG'],
+    ['IMG_0001.CR2 ', 'IMG_0001.CR2'],
+    ['a.b.tif', 'a.b.tif'],
+    ['holiday.exe', 'holiday.jpg'],
+    ['page.html', 'page.jpg'],
+    ['photo.png.scr', 'photo.png.jpg'],
+    ['../../.ssh/key.png', 'key.png'],
+    ['no-extension', 'no-extension.jpg'],
+    ['.png', 'image.png'],
+    [undefined, 'image.jpg'],
+  ];
+  for (const [given, name] of cases) {
+    it(`makes ${JSON.stringify(name)} of ${JSON.stringify(given)}`, () => {
+      assert.equal(uploadName(given, 'jpg'), name);
+    });
+  }
 });
