@@ -155,8 +155,11 @@ function closing(
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     logger.info({ grace_ms: shutdownTimeoutMs }, 'shutting down');
-    await drain(shutdownTimeoutMs);
-    await stack.disposeAsync();
+    try {
+      await drain(shutdownTimeoutMs);
+    } finally {
+      await stack.disposeAsync();
+    }
     logger.info('stopped');
   };
   return () => {

@@ -193,6 +193,13 @@ export interface ActivityHour {
 /** A request that claimed an idempotency key and has not settled it in this time has died. */
 export const ABANDONED_CLAIM_MS = 60_000;
 
+export interface Claimant {
+  /** As a lease's owner. */
+  process: string;
+  /** Of another claimant: whether it is certain that it is no more. */
+  isGone(process: string): boolean;
+}
+
 export interface Catalog {
   // ── accept ──
   /**
@@ -214,11 +221,17 @@ export interface Catalog {
   rateState(userId: string, limit: RateLimit, now?: Date): Promise<RateState>;
   /**
    * The answer that this key gave before, or undefined and the key is now taken by this request: settle it. A claim that
-   * has no answer after `ABANDONED_CLAIM_MS` may be taken over; of two requests that then run under the same key,
+   * has no answer after `ABANDONED_CLAIM_MS`, or whose process `isGone`, may be taken over; of two requests that then run under the same key,
    * `AcceptedUpload.idempotency` lets only one through. Answers are kept for a day.
    * @throws Problem conflict where the fingerprint differs or the first request still runs
    */
-  claimIdempotencyKey(owner: string, key: string, fingerprint: string, now?: Date): Promise<unknown>;
+  claimIdempotencyKey(
+    owner: string,
+    key: string,
+    fingerprint: string,
+    now?: Date,
+    claimant?: Claimant,
+  ): Promise<unknown>;
   /** The first answer stays. Undefined gives an unanswered key free again: the request has failed. */
   settleIdempotencyKey(owner: string, key: string, answer: unknown | undefined): Promise<void>;
 

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../problem.ts';
 import type { Services } from './context.ts';
+import { isGone } from './lease-owner.ts';
 import type { Turns } from './turns.ts';
 
 /** How long a request waits for the first one of its key where another process works on that. */
@@ -29,13 +30,14 @@ export interface IdempotencyOptions {
  */
 export async function once<T>(
   { owner, key, fingerprint }: IdempotentRequest,
-  { catalog, clock, log }: Pick<Services, 'catalog' | 'clock' | 'log'>,
+  { catalog, clock, log, leaseOwner }: Pick<Services, 'catalog' | 'clock' | 'log' | 'leaseOwner'>,
   { signal, turns }: IdempotencyOptions,
   work: () => Promise<T>,
 ): Promise<T | { again: unknown }> {
   using _turn = await turns.take(JSON.stringify([owner, key]), signal);
   const deadline = performance.now() + PATIENCE_MS;
-  const claim = () => catalog.claimIdempotencyKey(owner, key, fingerprint, clock.now());
+  const claimant = { process: leaseOwner, isGone };
+  const claim = () => catalog.claimIdempotencyKey(owner, key, fingerprint, clock.now(), claimant);
   for (;;) {
     try {
       const answer = await claim();

@@ -57,6 +57,7 @@ export type UploadServices = Pick<
   | 'maxRetries'
   | 'wakeRelay'
   | 'metrics'
+  | 'leaseOwner'
 >;
 
 /**

@@ -5,6 +5,7 @@ import type { OpenCatalog } from './catalog.ts';
 import {
   after,
   conversion,
+  DAY,
   HOUR,
   MINUTE,
   NOON,
@@ -227,6 +228,19 @@ export function acceptContract(open: OpenCatalog): void {
     const late = after(ABANDONED_CLAIM_MS + 1);
     assert.equal(await catalog.claimIdempotencyKey('ann', 'k', 'print', late), undefined);
     await assert.rejects(catalog.claimIdempotencyKey('ann', 'k', 'print', late), problem('conflict'));
+  });
+
+  test('a claim of a process that is gone is taken over at once, whatever the clock says', async (t) => {
+    const catalog = await open(t);
+    const by = (process: string, ...gone: string[]) => ({ process, isGone: (p: string) => gone.includes(p) });
+    const claim = (now: Date, claimant: ReturnType<typeof by>) =>
+      catalog.claimIdempotencyKey('ann', 'k', 'print', now, claimant);
+    await claim(after(DAY), by('first'));
+    await assert.rejects(claim(NOON, by('second')), problem('conflict'));
+    assert.equal(await claim(NOON, by('second', 'first')), undefined);
+    await assert.rejects(claim(NOON, by('third', 'first')), problem('conflict'));
+    await catalog.settleIdempotencyKey('ann', 'k', 'done');
+    assert.equal(await claim(NOON, by('third', 'second')), 'done');
   });
 
   test('of two requests that run under one key only one is accepted, with its answer', async (t) => {

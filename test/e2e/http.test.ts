@@ -95,6 +95,10 @@ describe('the HTTP server', () => {
       assert.equal(asset.status, 200, link);
       await asset.arrayBuffer();
     }
+    assert.match(body, /<title>Tintype<\/title>/);
+    assert.doesNotMatch(body, /favicon-\d/, 'an icon of the page generator');
+    const initializer = await (await call('/docs/static/swagger-initializer.js')).text();
+    assert.doesNotMatch(initializer, /data:image/, 'a logo of the page generator');
     const { paths } = (await (await call('/docs/json')).json()) as { paths: object };
     assert.ok('/convert' in paths);
   });

@@ -22,6 +22,17 @@ const CSP = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+/** A plate in its frame. */
+const ICON = {
+  filename: 'icon.svg',
+  rel: 'icon',
+  sizes: 'any',
+  type: 'image/svg+xml',
+  content:
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#3b2f2a"/>' +
+    '<rect x="3" y="3" width="10" height="10" rx="1" fill="#c9b79c"/></svg>',
+};
+
 export const homeRoute: Handler<(typeof OPERATIONS)['home']> = () => ({
   status: 303,
   headers: { location: '/docs' },
@@ -47,8 +58,10 @@ export function docsPage(document: OpenApiDocument): Mounted {
       await app.register(swaggerUi, {
         routePrefix: '/docs',
         staticCSP: CSP,
-        theme: { title: 'Tintype: HTTP interface' },
-        uiConfig: { deepLinking: true, docExpansion: 'list', validatorUrl: null },
+        theme: { title: 'Tintype', favicon: [ICON] },
+        // Without the bar on top, and with an empty logo: both show the marks of others.
+        logo: { content: '' } as never,
+        uiConfig: { layout: 'BaseLayout', deepLinking: true, docExpansion: 'list', validatorUrl: null },
       });
     },
   };

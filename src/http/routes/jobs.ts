@@ -30,16 +30,18 @@ export interface JobRouteOptions {
 
 /** About what changes. */
 const NOT_KEPT = { 'cache-control': 'no-store' };
+const MAX_REMEMBERED = 10_000;
 
 export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): Handlers<Operations> {
   const { catalog, blobs, clock, wakeRelay } = services;
   const urls = new ImageUrls(services);
   const watch = new JobWatch(services);
+  const visible = new VisibleJobs(services);
   setMaxListeners(0, draining);
 
   return {
     get_job: async ({ params, principal }) => {
-      const { job } = await findJob(params.job_id, principal, services);
+      const job = await visible.find(params.job_id, principal);
       return { status: 200, headers: NOT_KEPT, json: jobDocument(job) };
     },
 
@@ -182,6 +184,27 @@ async function findJob(
     throw Problem.from(error).code === 'not_found' ? noSuchJob() : error;
   });
   return { job, image };
+}
+
+/** Looking jobs up, for clients that ask again and again until theirs has ended. */
+class VisibleJobs {
+  readonly #services: Pick<Services, 'catalog'>;
+  /** Images that anybody may see: that is settled when they are accepted, and their jobs go with them. */
+  readonly #public = new Set<string>();
+
+  constructor(services: Pick<Services, 'catalog'>) {
+    this.#services = services;
+  }
+
+  /** @throws Problem not_found, also where the image is not theirs to see */
+  async find(jobId: string, principal: Principal | undefined): Promise<JobRow> {
+    const known = await this.#services.catalog.job(jobId);
+    if (known?.imageId && this.#public.has(known.imageId)) return known;
+    const { job, image } = await findJob(jobId, principal, this.#services);
+    if (this.#public.size >= MAX_REMEMBERED) this.#public.clear();
+    if (image.visibility === 'public') this.#public.add(image.imageId);
+    return job;
+  }
 }
 
 /** @throws Problem not_found; forbidden where it is public and somebody else's */

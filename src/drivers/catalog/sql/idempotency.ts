@@ -1,5 +1,5 @@
 /** Answers that are given again to the same request. An empty answer: the request runs. */
-import { ABANDONED_CLAIM_MS, type Catalog } from '../../../ports/catalog.ts';
+import { ABANDONED_CLAIM_MS, type Catalog, type Claimant } from '../../../ports/catalog.ts';
 import { Problem } from '../../../problem.ts';
 import type { Access, Tx } from './tables.ts';
 
@@ -12,8 +12,10 @@ export function idempotencyMethods({ write }: Access) {
       key: string,
       fingerprint: string,
       now: Date = new Date(),
+      by?: Claimant,
     ): Promise<unknown> {
       const created_at = now.toISOString();
+      const claimant = by?.process ?? null;
       return write.transaction().execute(async (tx) => {
         const known = await tx
           .selectFrom('idempotency_keys')
@@ -24,7 +26,7 @@ export function idempotencyMethods({ write }: Access) {
         if (!known) {
           await tx
             .insertInto('idempotency_keys')
-            .values({ owner, key, fingerprint, answer: RUNNING, created_at })
+            .values({ owner, key, fingerprint, answer: RUNNING, created_at, claimant })
             .execute();
           return undefined;
         }
@@ -32,7 +34,8 @@ export function idempotencyMethods({ write }: Access) {
           throw new Problem('conflict', { detail: 'This Idempotency-Key was used for another request.' });
         }
         if (known.answer !== RUNNING) return answerOf(known.answer);
-        if (now.getTime() - Date.parse(known.created_at) <= ABANDONED_CLAIM_MS) {
+        const isGone = known.claimant !== null && by?.isGone(known.claimant) === true;
+        if (!isGone && now.getTime() - Date.parse(known.created_at) <= ABANDONED_CLAIM_MS) {
           throw new Problem('conflict', {
             detail: 'The first request with this Idempotency-Key is still running.',
             retryAfterSeconds: 1,
@@ -40,7 +43,7 @@ export function idempotencyMethods({ write }: Access) {
         }
         await tx
           .updateTable('idempotency_keys')
-          .set({ created_at })
+          .set({ created_at, claimant })
           .where('owner', '=', owner)
           .where('key', '=', key)
           .execute();

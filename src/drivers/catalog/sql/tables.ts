@@ -98,7 +98,14 @@ export interface Database {
   };
   upload_rate_limits: { user_id: string; window_start: Time; window_end: Time; upload_count: number };
   outbox: { id: Generated<number>; job_id: string; created_at: Time };
-  idempotency_keys: { owner: string; key: string; fingerprint: string; answer: Json; created_at: Time };
+  idempotency_keys: {
+    owner: string;
+    key: string;
+    fingerprint: string;
+    answer: Json;
+    created_at: Time;
+    claimant: string | null;
+  };
   presigned_uploads: {
     image_id: string;
     job_id: string;
