@@ -69,7 +69,9 @@ const dngResult = await compare(
       run: async () => {
         const tiff = join(dir, 'dcraw.tif');
         await run('dcraw_emu', ['-w', '-W', '-o', '1', '-q', '3', '-T', '-Z', tiff, dng]);
-        await sharp(tiff).jpeg({ quality: 95, chromaSubsampling: '4:4:4', optimiseCoding: false }).toFile(out);
+        await sharp(tiff)
+          .jpeg({ quality: 95, chromaSubsampling: '4:4:4', optimiseCoding: false })
+          .toFile(out);
         await copyTags(dng);
       },
     },
