@@ -10,6 +10,3 @@ export interface CommandContext {
   stdout: NodeJS.WriteStream;
   stderr: NodeJS.WriteStream;
 }
-
-/** @returns the exit status */
-export type Command = (args: string[], context: CommandContext) => Promise<number>;

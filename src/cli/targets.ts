@@ -27,7 +27,7 @@ export interface Targets {
 }
 
 /** Names compare as the usual file systems of the platform compare them. */
-export const nameKey = (path: string): string =>
+const nameKey = (path: string): string =>
   process.platform === 'darwin' || process.platform === 'win32'
     ? resolve(path).normalize('NFC').toLowerCase()
     : resolve(path);

@@ -6,10 +6,10 @@ import { z } from 'zod';
 import type { Operation } from './operation.ts';
 import { IMAGE_OPERATIONS } from './operations/images.ts';
 import { JOB_OPERATIONS } from './operations/jobs.ts';
-import { OVERVIEW_OPERATIONS } from './operations/overview.ts';
+import { ALIVE, OVERVIEW_OPERATIONS } from './operations/overview.ts';
 import { UPLOAD_OPERATIONS } from './operations/uploads.ts';
 import { MIME_TYPES } from './plan.ts';
-import { healthSchema, PROBLEM_CODES, problemTypeSchema, readinessSchema } from './resources.ts';
+import { PROBLEM_CODES, problemTypeSchema, readinessSchema } from './resources.ts';
 import { asyncSchema, conversionAcceptedSchema } from './uploads.ts';
 
 export const OPERATIONS = {
@@ -103,18 +103,7 @@ export const OPERATIONS = {
     description: 'Looks at nothing but the process itself: for liveness probes.',
     tags: ['Operation'],
     auth: 'none',
-    responses: {
-      200: {
-        description: 'It does.',
-        schema: healthSchema,
-        example: {
-          status: 'ok',
-          version: '0.1.0',
-          uptime_seconds: 86_400.5,
-          started_at: '2026-11-02T08:00:00.000Z',
-        },
-      },
-    },
+    responses: ALIVE,
     problems: [],
     whileDraining: true,
     example: 'curl "$URL/health"',

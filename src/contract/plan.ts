@@ -6,7 +6,7 @@
 import { z } from 'zod';
 
 /** WebP and GIF stop at 16,383 and 65,535 px; no format that we write goes past this. */
-export const MAX_OUTPUT_SIDE_PX = 65_535;
+const MAX_OUTPUT_SIDE_PX = 65_535;
 
 const px = z.int().min(1).max(MAX_OUTPUT_SIDE_PX);
 const offsetPx = z.int().min(0).max(1_000_000);

@@ -17,7 +17,7 @@ const MAX_POLICY_MB = 10_240;
 const MEBIBYTE = 1024 * 1024;
 
 export const BUCKET_NAME = /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/;
-export const PRESET_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+const PRESET_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 /** Also a part of URLs and form fields. */
 export const RENDITION_NAME = /^[a-z][a-z0-9_-]{0,31}$/;
 
@@ -128,7 +128,7 @@ const bucketRulesSchema = z
   );
 
 /** Stands in `BUCKETS_FILE` for every bucket that is not named there. */
-export const ANY_BUCKET = '*';
+const ANY_BUCKET = '*';
 
 /** `BUCKETS_FILE`: `{"<bucket>": {"preset": "gallery", "visibility": "private"}, "*": {…}}`. */
 export const bucketsFileSchema = z.record(

@@ -52,7 +52,6 @@ export const tokenClaimsSchema = z.object({
   /** The only buckets that the token is for; all of them when absent. */
   buckets: z.array(z.string()).optional(),
 });
-export type TokenClaims = z.output<typeof tokenClaimsSchema>;
 
 const IMPLIED: Readonly<Record<Scope, readonly Scope[]>> = {
   read: ['read'],

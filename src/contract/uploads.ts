@@ -4,7 +4,7 @@ import { bucketNameSchema } from './policies.ts';
 import { problemSchema } from './resources.ts';
 
 export const MAX_BATCH_FILES = 10;
-export const MAX_CONTEXT_BYTES = 16 * 1024;
+const MAX_CONTEXT_BYTES = 16 * 1024;
 const MAX_CONTEXT_DEPTH = 32;
 const MAX_PROJECT_CHARS = 100;
 const MAX_PRESET_CHARS = 63;

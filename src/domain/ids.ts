@@ -1,13 +1,8 @@
 /** Ids of images, jobs and batches. */
 import { randomUUIDv7 } from 'node:crypto';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
 /**
  * A UUID of version 7 (RFC 9562): its first 48 bits are the time, so that new rows go to the end of an index. The other
  * 74 are random: it cannot be guessed, but it is no secret and grants nothing.
  */
 export const newId = (): string => randomUUIDv7();
-
-/** Has the form of a UUID, of any version. Ids are compared as lower case. */
-export const isId = (text: string): boolean => UUID.test(text);

@@ -7,18 +7,12 @@
  *   (removed)         retry (user)│                   │ else
  *                                 └────── failed ◀────┘        cancelled ◀── cancel, from any state that is not final
  */
+import { SHOWN_JOB_STATUSES } from '../contract/jobs.ts';
 import type { ProblemCode, SerializedProblem } from '../problem.ts';
 import { PROBLEMS } from '../problem.ts';
 
-export const JOB_STATUSES = [
-  'expected',
-  'pending',
-  'processing',
-  'retrying',
-  'completed',
-  'failed',
-  'cancelled',
-] as const;
+/** `expected` is shown to clients as `pending`. */
+export const JOB_STATUSES = ['expected', ...SHOWN_JOB_STATUSES] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
 /** States that nothing leaves by itself. */

@@ -78,6 +78,11 @@ async function renderAll(request: RenderRequest, facts: Facts, lenient: boolean)
     const made = await renderGroup(request, source, group, facts, renditions, !result.placeholders);
     if (made) result.placeholders = made;
   }
+  if (request.placeholders && !result.placeholders) {
+    // Every rendition moves: its first frame stands for the picture.
+    const still = await open(request, facts, { preview: false, page: 0, jobs: [] }, lenient);
+    result.placeholders = await placeholdersFrom(still, undefined);
+  }
   renditions.sort((a, b) => a.index - b.index);
   return result;
 }

@@ -13,7 +13,7 @@ const MAX_INSTANCE_CHARS = 256;
 const RETRY_AFTER_SECONDS = 5;
 
 /** The URL that a problem's `type` names; the operation `problem` answers it. */
-export const problemType = (code: ProblemCode): string => `/problems/${code}`;
+const problemType = (code: ProblemCode): string => `/problems/${code}`;
 
 export function problemDocument(problem: Problem, url: string, requestId: string): ProblemDocument {
   const [path = '/'] = url.split('?', 1);

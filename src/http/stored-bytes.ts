@@ -45,7 +45,7 @@ export async function answerWithBytes(
 }
 
 /** Strong: the bytes of a key never change. It tells nothing of the source, whose digest is part of the key. */
-export const etagOf = (key: string): string => `"${hash('sha256', key, 'base64url').slice(0, 27)}"`;
+const etagOf = (key: string): string => `"${hash('sha256', key, 'base64url').slice(0, 27)}"`;
 
 /** If-None-Match compares weakly (section 13.1.2). */
 function hasIt(header: string | undefined, etag: string): boolean {
@@ -63,7 +63,7 @@ const isFresh = (ifRange: string | string[] | undefined, etag: string): boolean 
  * well formed, which is to be ignored (section 14.2).
  * @throws Problem range_not_satisfiable
  */
-export function parseRange(header: string | undefined, bytes: number): ByteRange | undefined {
+function parseRange(header: string | undefined, bytes: number): ByteRange | undefined {
   const match = /^bytes=\s*(\d{0,15})-(\d{0,15})$/i.exec(header?.trim() ?? '');
   if (!match) return undefined;
   const [, first = '', last = ''] = match;

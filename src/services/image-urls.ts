@@ -5,7 +5,7 @@ import type { ImageRow } from '../ports/catalog.ts';
 import type { Services } from './context.ts';
 
 /** A signed URL holds at least this long. */
-export const IMAGE_URL_TTL_MS = 3_600_000;
+const IMAGE_URL_TTL_MS = 3_600_000;
 /** Expiries fall on these steps, so that for a while the same URL is given: what a browser has, it need not fetch again. */
 const EXPIRY_STEP_MS = 300_000;
 

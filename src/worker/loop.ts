@@ -131,8 +131,10 @@ class LeasingWorker implements Worker {
    */
   async #lease(): Promise<number | undefined> {
     const { catalog, clock, leaseOwner } = this.#services;
-    const { concurrency, leaseMs } = this.#options;
+    const { concurrency, leaseMs, pollMs } = this.#options;
     while (!this.#stopping) {
+      // A job that is leased now would lose an attempt to what is not its fault, and so would all that wait.
+      if (this.#services.pool.stats().down) return pollMs;
       if (this.#running.size >= concurrency) return Number.POSITIVE_INFINITY;
       const priority = this.#priority();
       if (priority === undefined) return CHILD_POLL_MS;

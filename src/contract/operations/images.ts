@@ -20,7 +20,7 @@ import { MIME_TYPES } from '../plan.ts';
 import { bucketNameSchema } from '../policies.ts';
 
 export const MAX_BATCH_IMAGES = 50;
-export const MAX_LIST_LIMIT = 200;
+const MAX_LIST_LIMIT = 200;
 const DEFAULT_LIST_LIMIT = 50;
 
 /** A public image is anybody's to read. */

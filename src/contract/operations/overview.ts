@@ -30,6 +30,19 @@ const STATS = {
   },
 };
 
+export const ALIVE = {
+  200: {
+    description: 'It does.',
+    schema: healthSchema,
+    example: {
+      status: 'ok',
+      version: '0.1.0',
+      uptime_seconds: 86_400.5,
+      started_at: '2026-11-02T08:00:00.000Z',
+    },
+  },
+} as const;
+
 export const OVERVIEW_OPERATIONS = {
   service_health: {
     method: 'GET',
@@ -38,18 +51,7 @@ export const OVERVIEW_OPERATIONS = {
     description: 'The same as `/health`.',
     tags: ['Operation'],
     auth: 'none',
-    responses: {
-      200: {
-        description: 'It does.',
-        schema: healthSchema,
-        example: {
-          status: 'ok',
-          version: '0.1.0',
-          uptime_seconds: 86_400.5,
-          started_at: '2026-11-02T08:00:00.000Z',
-        },
-      },
-    },
+    responses: ALIVE,
     problems: [],
     whileDraining: true,
     example: 'curl "$URL/api/v1/health"',

@@ -25,8 +25,9 @@ export function classify(error: unknown, format: string): Problem {
   }
   if (/out of memory|unable to malloc|Cannot allocate/i.test(text))
     return new Problem('memory_exceeded', { cause: error });
+  const isCut = /premature end/i.test(text);
   return new Problem('undecodable_image', {
-    detail: `${format.toUpperCase()}: ${oneLine(text)}`,
+    detail: `${format.toUpperCase()}: ${isCut ? 'the file ends before its picture does.' : oneLine(text)}`,
     cause: error,
   });
 }

@@ -60,7 +60,7 @@ async function holdsNone(path: string, { format }: Facts): Promise<boolean> {
 }
 
 /** Exported for the test. */
-export function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): string[] {
+function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): string[] {
   const { format, width, height } = target;
   const holdsExif = format !== 'gif';
   const holdsIptc = format === 'jpeg' || format === 'png' || format === 'tiff';

@@ -22,6 +22,8 @@ export interface PoolStats {
   busy: number;
   idle: number;
   waiting: number;
+  /** No child comes up: tasks are refused until one does. */
+  down: boolean;
   /** Children that were replaced because they died or were killed. */
   restarts: number;
   /** Children that were replaced because of their age or size. */

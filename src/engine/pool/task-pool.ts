@@ -173,6 +173,7 @@ export class TaskPool<T extends TaskTable> implements AsyncDisposable {
       busy: members.filter(({ state }) => state === 'busy').length,
       idle: this.#idleSlots().length,
       waiting: this.#waiting.length,
+      down: this.#down,
       ...this.#counts,
       rssBytes: Object.fromEntries(members.map(({ pid, rssBytes }) => [pid ?? 0, rssBytes])),
       peakRssBytes: this.#peakRssBytes,

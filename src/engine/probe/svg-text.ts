@@ -6,7 +6,7 @@ import { broken } from './header.ts';
 import type { Reader } from './reader.ts';
 
 /** Of the document, unpacked: drawings beyond this are data, not pictures. */
-export const MAX_SVG_BYTES = 10 * 1024 * 1024;
+const MAX_SVG_BYTES = 10 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
 const unzip = promisify(gunzip);

@@ -59,8 +59,8 @@ export function docsPage(document: OpenApiDocument): Mounted {
         routePrefix: '/docs',
         staticCSP: CSP,
         theme: { title: 'Tintype', favicon: [ICON] },
-        // Without the bar on top, and with an empty logo: both show the marks of others.
-        logo: { content: '' } as never,
+        // Neither the bar on top nor a logo without a picture: by default both show the marks of others.
+        logo: {} as never,
         uiConfig: { layout: 'BaseLayout', deepLinking: true, docExpansion: 'list', validatorUrl: null },
       });
     },

@@ -34,7 +34,8 @@ export function overviewRoutes({
   async function stats(): Promise<Stats> {
     const [figures, { outbox }] = await Promise.all([overview.figures(), overview.activity()]);
     const { expected, ...shown } = figures.jobs;
-    const { size, rssBytes, peakRssBytes, ...counts } = pool.stats();
+    const { size, rssBytes, peakRssBytes, busy, idle, waiting, completed, failed, restarts, recycled } =
+      pool.stats();
     return {
       status_breakdown: shown,
       performance_24h: {
@@ -55,7 +56,13 @@ export function overviewRoutes({
       workers: {
         ...workerStats(),
         children: size,
-        ...counts,
+        busy,
+        idle,
+        waiting,
+        completed,
+        failed,
+        restarts,
+        recycled,
         resident_memory_bytes: Object.values(rssBytes).reduce((sum, bytes) => sum + bytes, 0),
         peak_resident_memory_bytes: peakRssBytes,
       },

@@ -10,6 +10,7 @@ import { runExiftool } from '../../../src/engine/metadata/exiftool.ts';
 import { adobeRgbProfile, withJpegIcc } from '../../../src/engine/metadata/icc.ts';
 import { Problem } from '../../../src/problem.ts';
 import { decodePixels, meanDeltaE } from '../../support/compare.ts';
+import { fixture } from '../../support/fixtures.ts';
 import { tempDir } from '../../support/temp.ts';
 
 const dir = tempDir({ after });
@@ -75,6 +76,15 @@ test('one call for many sizes gives the pictures that single calls give, small o
   }
   assert.match(together.placeholders!.dominantColor, /^#[0-9a-f]{6}$/);
   assert.equal(together.placeholders!.blurhash.length, 28);
+});
+
+test('the first frame stands in for a picture of which every rendition moves', async () => {
+  const source = await readFile(fixture('gif-animated.gif'));
+  const moving: Plan = { output: { format: 'webp' } };
+  const { renditions, placeholders } = await make(source, [moving], { placeholders: true });
+  assert.equal((await sharp(renditions[0]!.path).metadata()).pages, 4);
+  const still: Plan = { output: { format: 'png' } };
+  assert.deepEqual(placeholders, (await make(source, [still], { placeholders: true })).placeholders);
 });
 
 test('crops, turns and plain sizes of one PNG come from one decode and agree with sharp alone', async () => {
@@ -233,10 +243,15 @@ test('an SVG is drawn sharp at the size that is asked for', async () => {
 
 test('a truncated JPEG is refused; bytes that belong to nothing between its markers are not', async () => {
   const jpeg = await gradient(200, 200).jpeg().toBuffer();
-  await assert.rejects(
-    make(jpeg.subarray(0, jpeg.length * 0.6), [fit(100)]),
-    rejectsWith('undecodable_image'),
-  );
+  await assert.rejects(make(jpeg.subarray(0, jpeg.length * 0.6), [fit(100)]), {
+    code: 'undecodable_image',
+    detail: 'JPEG: the file ends before its picture does.',
+  });
+  const scan = jpeg.indexOf(Buffer.from([0xff, 0xda]));
+  const stray = Buffer.concat([jpeg.subarray(0, scan), Buffer.alloc(8), jpeg.subarray(scan)]);
+  const plain = await make(jpeg, [fit(100)]);
+  const odd = await make(stray, [fit(100)]);
+  assert.deepEqual(await readFile(odd.renditions[0]!.path), await readFile(plain.renditions[0]!.path));
 });
 
 test('a signal that is aborted ends the work as cancelled', async () => {

@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { normalizePlan } from '../../../src/contract/plan-normal.ts';
 import { openSqliteCatalog } from '../../../src/drivers/catalog/sqlite.ts';
 import { DEFAULT_LIMITS } from '../../../src/engine/limits.ts';
+import { Pool } from '../../../src/engine/pool/pool.ts';
 import type { Catalog, JobRow, NamedPlan } from '../../../src/ports/catalog.ts';
 import { Problem } from '../../../src/problem.ts';
 import { sweep } from '../../../src/services/sweep.ts';
@@ -21,6 +23,7 @@ import {
   type TestServices,
   webp,
 } from '../../support/services.ts';
+import { tempDir } from '../../support/temp.ts';
 
 /** Noise, which no encoder is quick with. */
 const noise = (width: number, height: number, sigma = 40): Promise<Buffer> =>
@@ -238,6 +241,23 @@ describe('a worker', () => {
     });
     const { lastError, attemptCount } = await jobOf(jobId);
     assert.deepEqual([lastError?.code, attemptCount], ['decoder_crashed', 2]);
+    await assertTidy();
+  });
+
+  test('leaves jobs alone while no child of the engine comes up', async (t) => {
+    const obstacle = join(tempDir(t), 'file');
+    writeFileSync(obstacle, '');
+    const pool = new Pool({ workDir: join(obstacle, 'work'), size: 1 });
+    t.after(() => pool.close({ graceMs: 0 }));
+    await assert.rejects(pool.start(), { code: 'dependency_down' });
+    const { jobId } = await acceptImage(services, Buffer.concat([large, randomBytes(8)]));
+    const worker = work(t, {}, { pool });
+    await sleep(200);
+    assert.equal((await jobOf(jobId)).attemptCount, 0);
+    rmSync(obstacle);
+    await becomes(jobId, 'completed');
+    assert.equal((await jobOf(jobId)).attemptCount, 1);
+    await worker.stop({ graceMs: 0 });
     await assertTidy();
   });
 
