@@ -441,6 +441,7 @@ describe('images', () => {
         ['project=p2', []],
         ['bucket=photos', []],
         ['status=ready', [mine.imageId]],
+        ['status=completed', [mine.imageId]],
         ['status=failed', []],
       ] as const) {
         assert.deepEqual(idsOf(await ask<List>('list_images', list(query), cleo)), found, query);

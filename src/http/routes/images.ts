@@ -56,9 +56,10 @@ export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handler
   return {
     list_images: async (call) => {
       const { principal, query } = call;
-      const { taken_from: takenFrom, taken_to: takenTo, ...filter } = query;
+      const { taken_from: takenFrom, taken_to: takenTo, status: word, ...filter } = query;
+      const status = word === 'completed' ? 'ready' : word;
       const page = await listImages(
-        { ...defined(filter), limit: filter.limit, ...defined({ takenFrom, takenTo }) },
+        { ...defined(filter), limit: filter.limit, ...defined({ status, takenFrom, takenTo }) },
         principal,
         services,
       );
