@@ -16,7 +16,7 @@ import { createLogger } from './http/request-log.ts';
 import type { ReadinessCheck } from './http/routes/health.ts';
 import { buildServer } from './http/server.ts';
 import { Problem } from './problem.ts';
-import { resolveSecrets } from './secrets.ts';
+import { listeningHost, resolveSecrets } from './secrets.ts';
 
 /** A tool that was found is not looked for again so soon. */
 const TOOL_CHECK_EVERY_MS = 60_000;
@@ -81,14 +81,16 @@ export async function serve(config: Config, options: ServeOptions = {}): Promise
     authorizer,
     workerStats,
   });
-  const address = await server.listen(config.host, config.port).catch((error) => {
-    throw listenProblem(error, config);
+  const host = listeningHost(config, secrets);
+  const address = await server.listen(host, config.port).catch((error) => {
+    throw listenProblem(error, { ...config, host });
   });
   logger.info({ version, address, children: config.workerConcurrency }, 'listening');
   announce(`Tintype ${version} listens on ${address} (try it at ${address}/docs)`);
   if (secrets.generated) {
     logger.warn('JWT_SECRET_KEY is not set: tokens are signed with a secret of DATA_DIR');
     announce(LOCAL_NOTICE);
+    if (host !== config.host) announce(`HOST=${config.host} is left aside until JWT_SECRET_KEY is set.`);
   }
   const close = closing(stack.move(), logger, config, async (graceMs) => {
     await Promise.all([server.close(graceMs), background.drain(graceMs)]);

@@ -39,13 +39,13 @@ export interface Secrets {
 }
 
 /**
- * @throws Problem `invalid_configuration` where no secret is configured although others can connect or the installation
- *   is for production, or where a key or the file of the secret cannot be used
+ * @throws Problem `invalid_configuration` where no secret is configured although the installation is for production, or
+ *   where a key or the file of the secret cannot be used
  */
 export function resolveSecrets(config: Config): Secrets {
   const { jwtAlgorithm, jwtSecretKey, urlSigningKey } = config;
   const needsTokenSecret = isSymmetric(jwtAlgorithm) && jwtSecretKey === undefined;
-  if (needsTokenSecret) requirePrivacy(config);
+  if (needsTokenSecret) requireNoProduction(config);
   const verification = isSymmetric(jwtAlgorithm) ? undefined : verificationKey(config);
   const needsStored = needsTokenSecret || (urlSigningKey === undefined && jwtSecretKey === undefined);
   const stored = needsStored ? storedSecret(config.dataDir) : undefined;
@@ -58,25 +58,21 @@ export function resolveSecrets(config: Config): Secrets {
   };
 }
 
-/** Whoever opens the service to others has to say what its tokens are signed with. */
-function requirePrivacy({ environment, host }: Config): void {
-  if (environment === 'production') {
-    throw invalidConfiguration([
-      {
-        path: 'JWT_SECRET_KEY',
-        message:
-          'expected at least 32 characters, got nothing; with NODE_ENV=production no secret is made in its place',
-      },
-    ]);
-  }
-  if (!isLoopback(host)) {
-    throw invalidConfiguration([
-      {
-        path: 'JWT_SECRET_KEY',
-        message: `expected at least 32 characters where HOST is ${host}, got nothing; without a secret only this machine may connect (HOST=127.0.0.1)`,
-      },
-    ]);
-  }
+/** An installation for production has to say what its tokens are signed with. */
+function requireNoProduction({ environment }: Config): void {
+  if (environment !== 'production') return;
+  throw invalidConfiguration([
+    {
+      path: 'JWT_SECRET_KEY',
+      message:
+        'expected at least 32 characters, got nothing; with NODE_ENV=production no secret is made in its place',
+    },
+  ]);
+}
+
+/** Where to listen: as long as no secret is configured only this machine may connect, whatever HOST says. */
+export function listeningHost({ host }: Config, { generated }: Pick<Secrets, 'generated'>): string {
+  return generated && !isLoopback(host) ? '127.0.0.1' : host;
 }
 
 const LOOPBACK = new BlockList();

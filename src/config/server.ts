@@ -24,7 +24,7 @@ export const SERVER_FIELDS = {
       form: 'a host name or an IP address',
       default: '127.0.0.1',
       description:
-        'Address to listen on. By default only this machine can connect; `0.0.0.0` or `::` opens the service to the network.',
+        'Address to listen on. By default only this machine can connect; `0.0.0.0` or `::` opens the service to the network, once JWT_SECRET_KEY is set.',
     }),
   port: whole(
     { min: 0, max: 65_535 },
