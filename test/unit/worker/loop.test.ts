@@ -245,16 +245,16 @@ describe('a worker', () => {
   });
 
   test('leaves jobs alone while no child of the engine comes up', async (t) => {
-    const obstacle = join(tempDir(t), 'file');
-    writeFileSync(obstacle, '');
-    const pool = new Pool({ workDir: join(obstacle, 'work'), size: 1 });
+    // No child is up in a millisecond.
+    const pool = new Pool({ workDir: tempDir(t), size: 1, startTimeoutMs: 1 });
     t.after(() => pool.close({ graceMs: 0 }));
     await assert.rejects(pool.start(), { code: 'dependency_down' });
     const { jobId } = await acceptImage(services, Buffer.concat([large, randomBytes(8)]));
-    const worker = work(t, {}, { pool });
+    const idle = work(t, {}, { pool });
     await sleep(200);
     assert.equal((await jobOf(jobId)).attemptCount, 0);
-    rmSync(obstacle);
+    await idle.stop({ graceMs: 0 });
+    const worker = work(t);
     await becomes(jobId, 'completed');
     assert.equal((await jobOf(jobId)).attemptCount, 1);
     await worker.stop({ graceMs: 0 });
