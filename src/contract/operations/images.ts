@@ -87,9 +87,12 @@ export const IMAGE_OPERATIONS = {
     query: z.strictObject({
       bucket: bucketNameSchema.optional(),
       project: z.string().min(1).max(200).optional(),
-      status: z.enum([...IMAGE_STATUSES, 'completed']).optional().meta({
-        description: "All but `expected` when absent. `completed`, a job's word, is read as `ready`.",
-      }),
+      status: z
+        .enum([...IMAGE_STATUSES, 'completed'])
+        .optional()
+        .meta({
+          description: "All but `expected` when absent. `completed`, a job's word, is read as `ready`.",
+        }),
       camera: z
         .string()
         .min(1)
