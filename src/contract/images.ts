@@ -25,6 +25,11 @@ export const SOURCE_MEDIA_TYPES = [
   'image/x-panasonic-rw2',
   'image/x-olympus-orf',
   'image/x-dcraw',
+  'video/mp4',
+  'video/quicktime',
+  'video/3gpp',
+  'video/webm',
+  'video/matroska',
 ] as const;
 
 export const IMAGE_STATUSES = ['expected', 'pending', 'ready', 'failed'] as const;
@@ -63,7 +68,9 @@ export const imageSummarySchema = z
     taken_at: z.string().nullable().meta({
       description: 'ISO 8601; without an offset where the camera recorded none.',
     }),
-    width: px.nullable().meta({ description: 'Of the upload, as displayed; null before it has come.' }),
+    width: px
+      .nullable()
+      .meta({ description: 'Of the current version, as displayed; null before the upload has come.' }),
     height: px.nullable(),
     dominant_color: z.string().nullable().meta({ description: '`#rrggbb`.' }),
     thumbhash: z.string().nullable().meta({ description: 'Base64.' }),
@@ -80,11 +87,12 @@ export const imageListSchema = z.strictObject({
 });
 
 export const renditionSchema = z
-  .strictObject({ image_id: z.guid(), status: statusSchema, ...renditionMembers })
+  .strictObject({ image_id: z.guid(), version: z.int().min(1), status: statusSchema, ...renditionMembers })
   .meta({ id: 'Rendition', description: 'One size of an image.' });
 
 export const renditionsSchema = z.strictObject({
   image_id: z.guid(),
+  version: z.int().min(1),
   status: statusSchema,
   items: z.array(z.strictObject(renditionMembers)).meta({
     description: 'Those that are there, smallest first; a size in several formats stands once for each.',
@@ -100,6 +108,7 @@ export const renditionBatchSchema = z.strictObject({
 export const imageDetailsSchema = z
   .strictObject({
     image_id: z.guid(),
+    version: z.int().min(1),
     ...fileMembers,
     mime: z.string(),
     ...imageInfoSchema.shape,
@@ -108,15 +117,30 @@ export const imageDetailsSchema = z
 
 export const versionsSchema = z.strictObject({
   image_id: z.guid(),
-  items: z.array(
-    z.strictObject({
-      version: z.int().min(1),
-      created_at: z.iso.datetime(),
-      ...fileMembers,
-      plan: planSchema.nullable().meta({ description: 'What the version was made by; null for the upload.' }),
-      current: z.boolean(),
-    }),
-  ),
+  current_version: z.int().min(1),
+  items: z
+    .array(
+      z.strictObject({
+        version: z.int().min(1),
+        current: z.boolean(),
+        created_at: z.iso.datetime(),
+        ...fileMembers,
+        mime_type: z.string(),
+        plan: planSchema.nullable().meta({
+          description:
+            'What the version was made by, in its normal form; null for the upload, and for others than the owner and admins.',
+        }),
+        url: z.url().nullable().meta({
+          description:
+            'Where its own bytes are, to be read with a token; null for others than the owner and admins.',
+        }),
+        urls: z.record(z.string(), urlSchema).meta({
+          description:
+            'Its sizes. One in several formats is under its name, where `Accept` decides, and under `<name>.<format>` for each further format.',
+        }),
+      }),
+    )
+    .meta({ description: 'Oldest first; the first is the upload.' }),
 });
 
 /** Ids are compared as lower case. */
@@ -135,6 +159,11 @@ export const formatParam = z
   .meta({ description: 'For a size that comes in several formats.' });
 
 export const versionParam = z.coerce.number().int().min(1).max(1_000_000);
+
+/** Of the image that is asked about. */
+export const ofVersionParam = versionParam
+  .optional()
+  .meta({ description: 'Of the image; the current one when absent.' });
 
 /** A calendar date or the beginning of one, and a time. What the offset says is left aside. */
 const WHEN =

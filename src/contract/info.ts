@@ -39,6 +39,18 @@ export const imageInfoSchema = z.object({
   artist: text,
   copyright: text,
   software: text,
+  /** Of a video only. */
+  video: z
+    .object({
+      /** 0 where the file does not say, as in a recording that was never finished. */
+      duration_seconds: z.number().min(0),
+      /** Frames a second on average. */
+      frame_rate: positive,
+      /** E.g. `h264`, `hevc`, `av1`, `vp9`. */
+      video_codec: text,
+      audio_codec: text,
+    })
+    .optional(),
 });
 
 export type ImageInfo = z.infer<typeof imageInfoSchema>;

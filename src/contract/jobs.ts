@@ -11,6 +11,17 @@ export const SHOWN_JOB_STATUSES = [
   'cancelled',
 ] as const;
 
+/** `process`: a new version of an image that was there; `convert`: a conversion whose result is fetched later. */
+export const JOB_KINDS = ['upload', 'process', 'convert'] as const;
+
+export const BATCH_STATUSES = [
+  'pending',
+  'processing',
+  'completed',
+  'partially_completed',
+  'failed',
+] as const;
+
 const px = z.int().min(1);
 const when = z.iso.datetime();
 const statusSchema = z.enum(SHOWN_JOB_STATUSES).meta({
@@ -32,6 +43,11 @@ export const jobSchema = z
   .strictObject({
     job_id: z.guid(),
     image_id: z.guid(),
+    kind: z.enum(['upload', 'process']),
+    version: z.int().min(1).meta({
+      description: 'Of the image, that the job makes the sizes of; of a `process` the one that it makes.',
+    }),
+    batch_id: z.guid().nullable().meta({ description: 'Where one request asked for several jobs.' }),
     status: statusSchema,
     progress: progressSchema,
     step: z.string().nullable().meta({ description: 'What is being done, in words; for people.' }),
@@ -42,7 +58,7 @@ export const jobSchema = z
     attempts: z.int().min(0),
     max_retries: z.int().min(0).meta({ description: 'Attempts after the first.' }),
   })
-  .meta({ id: 'Job', description: 'The work on an upload.' });
+  .meta({ id: 'Job', description: 'The work on an upload, or on a new version.' });
 export type JobDocument = z.output<typeof jobSchema>;
 
 const urlSchema = z.url().meta({
@@ -60,6 +76,7 @@ const variantSchema = z.strictObject({
 export const jobResultSchema = z
   .strictObject({
     image_id: z.guid(),
+    version: z.int().min(1),
     status: z.literal('completed'),
     urls: z.record(z.string(), urlSchema).meta({
       description:
@@ -69,7 +86,9 @@ export const jobResultSchema = z
       dominant_color: z.string().nullable().meta({ description: '`#rrggbb`.' }),
       thumbhash: z.string().nullable().meta({ description: 'Base64.' }),
       blurhash: z.string().nullable(),
-      original_dimensions: z.strictObject({ width: px, height: px }).meta({ description: 'As displayed.' }),
+      original_dimensions: z
+        .strictObject({ width: px, height: px })
+        .meta({ description: 'Of the version, as displayed.' }),
       variants: z.record(z.string(), variantSchema).meta({ description: 'By the names of `urls`.' }),
       context: z
         .record(z.string(), z.unknown())
@@ -77,7 +96,7 @@ export const jobResultSchema = z
     }),
     completed_at: when,
   })
-  .meta({ id: 'JobResult', description: 'What was made of an upload.' });
+  .meta({ id: 'JobResult', description: 'What a job has made.' });
 export type JobResult = z.output<typeof jobResultSchema>;
 
 export const taskSchema = z
@@ -91,6 +110,33 @@ export const taskSchema = z
   .meta({ id: 'Task', description: 'A conversion whose result is fetched later.' });
 export type TaskDocument = z.output<typeof taskSchema>;
 
+const count = z.int().min(0);
+
+/** What the jobs of one request add up to. */
+const batchMembers = {
+  batch_id: z.guid(),
+  status: z.enum(BATCH_STATUSES).meta({
+    description:
+      '`pending`: none has begun. `processing`: some are to end still. Then `completed` where all did so well, `failed` where none did, and `partially_completed`.',
+  }),
+  progress: progressSchema,
+  counts: z.strictObject(
+    Object.fromEntries(SHOWN_JOB_STATUSES.map((status) => [status, count])) as Record<
+      (typeof SHOWN_JOB_STATUSES)[number],
+      typeof count
+    >,
+  ),
+};
+
+export const batchSchema = z
+  .strictObject({
+    ...batchMembers,
+    items: z.array(jobSchema).meta({ description: 'In the order of the request.' }),
+  })
+  .meta({ id: 'Batch', description: 'Jobs that one request asked for.' });
+export type BatchDocument = z.output<typeof batchSchema>;
+
 /** Ids are compared as lower case. */
 export const jobParams = z.strictObject({ job_id: z.guid().toLowerCase() });
+export const batchParams = z.strictObject({ batch_id: z.guid().toLowerCase() });
 export const taskParams = z.strictObject({ task_id: z.guid().toLowerCase() });

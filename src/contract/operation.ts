@@ -12,6 +12,8 @@ export interface JsonBody {
   kind: 'json';
   description?: string;
   schema: z.ZodType;
+  /** Where a Plan stands in it, `''` for the body itself: what is wrong there alone is `invalid_plan`. */
+  planAt?: string;
   /** Larger bodies are `upload_too_large`; 1 MiB when absent. */
   maxBytes?: number;
 }

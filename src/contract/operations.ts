@@ -7,6 +7,8 @@ import type { Operation } from './operation.ts';
 import { IMAGE_OPERATIONS } from './operations/images.ts';
 import { JOB_OPERATIONS } from './operations/jobs.ts';
 import { ALIVE, OVERVIEW_OPERATIONS } from './operations/overview.ts';
+import { PROCESSING_OPERATIONS } from './operations/processing.ts';
+import { TRANSFORM_OPERATIONS } from './operations/transforms.ts';
 import { UPLOAD_OPERATIONS } from './operations/uploads.ts';
 import { MIME_TYPES } from './plan.ts';
 import { PROBLEM_CODES, problemTypeSchema, readinessSchema } from './resources.ts';
@@ -93,6 +95,9 @@ export const OPERATIONS = {
   },
 
   ...IMAGE_OPERATIONS,
+  ...PROCESSING_OPERATIONS,
+
+  ...TRANSFORM_OPERATIONS,
 
   ...OVERVIEW_OPERATIONS,
 

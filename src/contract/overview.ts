@@ -1,6 +1,6 @@
 /** What operators look at: figures, dead letters, the last day. Counts alone tell nothing of anybody. */
 import { z } from 'zod';
-import { SHOWN_JOB_STATUSES } from './jobs.ts';
+import { JOB_KINDS, SHOWN_JOB_STATUSES } from './jobs.ts';
 import { PROBLEM_CODES } from './resources.ts';
 
 const count = z.int().min(0);
@@ -59,7 +59,7 @@ export const failedJobSchema = z
   .strictObject({
     job_id: z.guid().nullable().meta({ description: 'Null where it is not for the caller to see.' }),
     image_id: z.guid().nullable(),
-    kind: z.enum(['upload', 'convert']),
+    kind: z.enum(JOB_KINDS),
     status: z.literal('failed'),
     error: failure,
     attempts: count,
@@ -100,7 +100,7 @@ export const dashboardSchema = z
       z.strictObject({
         job_id: z.guid().nullable().meta({ description: 'For admins, and of the own jobs.' }),
         image_id: z.guid().nullable(),
-        kind: z.enum(['upload', 'convert']),
+        kind: z.enum(JOB_KINDS),
         status: z.enum(SHOWN_JOB_STATUSES),
         progress: z.int().min(0).max(100),
         step: z.string().nullable(),

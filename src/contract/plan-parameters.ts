@@ -53,7 +53,8 @@ function fieldOf({ place }: PlanKey): z.ZodType | undefined {
   return place.field === undefined ? undefined : shape[place.field];
 }
 
-function descriptionOf({ long, help }: PlanKey): string {
+function descriptionOf({ long, optional, help }: PlanKey): string {
   if (long === 'format') return `What to make; \`${PLAN_DEFAULTS.format}\` by default.`;
-  return `${help.charAt(0).toUpperCase()}${help.slice(1)}.`;
+  const sentence = `${help.charAt(0).toUpperCase()}${help.slice(1)}.`;
+  return optional ? `${sentence} The value may be left out.` : sentence;
 }

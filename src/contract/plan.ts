@@ -4,78 +4,49 @@
  * `plan-normal.ts` normalises and hashes.
  */
 import { z } from 'zod';
+import type { FieldError } from '../problem.ts';
+import { PLAN_DEFAULTS } from './plan-defaults.ts';
+import {
+  FORMAT_ALIASES,
+  FORMAT_OPTIONS,
+  formatNamed,
+  OUTPUT_FORMATS,
+  type OutputFormat,
+  TIFF_COMPRESSIONS,
+} from './plan-formats.ts';
+import {
+  colorSchema,
+  type HexColor,
+  MAX_DPI,
+  MAX_OUTPUT_SIDE_PX,
+  mmToPx,
+  type NormalOperation,
+  OPENING_OPERATIONS,
+  type Operation,
+  operationSchema,
+} from './plan-operations.ts';
 
-/** WebP and GIF stop at 16,383 and 65,535 px; no format that we write goes past this. */
-const MAX_OUTPUT_SIDE_PX = 65_535;
+export {
+  EXTENSIONS,
+  MIME_TYPES,
+  OUTPUT_FORMATS,
+  type OutputFormat,
+  TIFF_COMPRESSIONS,
+} from './plan-formats.ts';
+export {
+  colorSchema,
+  GRAVITIES,
+  type HexColor,
+  type NormalOperation,
+  type Operation,
+  operationSchema,
+} from './plan-operations.ts';
 
-const px = z.int().min(1).max(MAX_OUTPUT_SIDE_PX);
-const offsetPx = z.int().min(0).max(1_000_000);
-
-/** `#rgb`, `#rrggbb`, `#rrggbbaa` (with or without `#`), `white`, `black` or `transparent`. */
-export const colorSchema = z
-  .string()
-  .regex(/^(#?([0-9a-f]{3}|[0-9a-f]{6}|[0-9a-f]{8})|white|black|transparent)$/i, {
-    error: 'expected #rgb, #rrggbb, #rrggbbaa, white, black or transparent',
-  });
-
-export const GRAVITIES = [
-  'center',
-  'north',
-  'northeast',
-  'east',
-  'southeast',
-  'south',
-  'southwest',
-  'west',
-  'northwest',
-  'attention',
-  'entropy',
-] as const;
-
-const unit = z.number().min(0).max(1);
-
-export const operationSchema = z.discriminatedUnion('op', [
-  z
-    .strictObject({
-      op: z.literal('resize'),
-      width: px.optional(),
-      height: px.optional(),
-      /** `contain` (also `fit`) inside the box; `cover` (also `fill`) and crop; `stretch`; `pad` to the box. */
-      fit: z.enum(['contain', 'fit', 'cover', 'fill', 'stretch', 'pad']).optional(),
-      /** Which part `cover` keeps, and where `pad` puts the picture. */
-      gravity: z.enum(GRAVITIES).optional(),
-      /** Focal point for `cover`, as fractions of the width and height; stands instead of `gravity`. */
-      focus: z.strictObject({ x: unit, y: unit }).optional(),
-      /** Small images stay small unless this is true. */
-      enlarge: z.boolean().optional(),
-      /** What `pad` fills with. */
-      background: colorSchema.optional(),
-    })
-    .refine((r) => r.width !== undefined || r.height !== undefined, {
-      error: 'resize needs width, height or both',
-    }),
-  z.strictObject({ op: z.literal('crop'), left: offsetPx, top: offsetPx, width: px, height: px }),
-  z.strictObject({
-    op: z.literal('rotate'),
-    /** Degrees clockwise. */
-    angle: z.number().min(-360).max(360),
-    /** Fills the corners where the angle is no multiple of 90. */
-    background: colorSchema.optional(),
-  }),
-  z.strictObject({ op: z.literal('flip') }),
-  z.strictObject({ op: z.literal('flop') }),
-  z.strictObject({ op: z.literal('flatten'), background: colorSchema.optional() }),
-  z.strictObject({ op: z.literal('grayscale') }),
-  /** Takes one page of a GIF, WebP or TIFF, from 0. Must come first. */
-  z.strictObject({ op: z.literal('frame'), page: z.int().min(0).max(100_000) }),
-]);
-
-export const OUTPUT_FORMATS = ['jpeg', 'png', 'webp', 'avif', 'tiff', 'gif', 'bmp'] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+const aliases = Object.keys(FORMAT_ALIASES) as (keyof typeof FORMAT_ALIASES)[];
 
 export const outputSchema = z.strictObject({
   /** `jpg` and `tif` are read as `jpeg` and `tiff`. */
-  format: z.enum([...OUTPUT_FORMATS, 'jpg', 'tif']).optional(),
+  format: z.enum([...OUTPUT_FORMATS, ...aliases]).optional(),
   /** 1–100, for JPEG, WebP and AVIF. */
   quality: z.int().min(1).max(100).optional(),
   /** 0 (fast) – 9 (small), for WebP (at most 6), AVIF, PNG and GIF; the engine chooses when absent. */
@@ -87,6 +58,12 @@ export const outputSchema = z.strictObject({
   metadata: z.enum(['keep', 'strip']).optional(),
   /** Transparent pixels are laid on this where the format has no transparency. */
   background: colorSchema.optional(),
+  /** Dots an inch, written into the file where the format has a place for it. */
+  dpi: z.int().min(1).max(MAX_DPI).optional(),
+  /** Bits a channel of PNG and TIFF: 1, 8 or 16. Bits a pixel of BMP: 1, 24 or 32. */
+  depth: z.literal([1, 8, 16, 24, 32]).optional(),
+  /** Of TIFF; `g4` (CCITT Group 4) is for one bit a pixel. */
+  compression: z.enum(TIFF_COMPRESSIONS).optional(),
 });
 
 export const planSchema = z
@@ -96,37 +73,69 @@ export const planSchema = z
     operations: z.array(operationSchema).max(32).optional(),
     output: outputSchema.optional(),
   })
-  .refine((p) => (p.operations ?? []).every((o, i) => o.op !== 'frame' || i === 0), {
-    error: 'frame must be the first operation',
-    path: ['operations'],
-  });
+  .superRefine((plan, ctx) => {
+    for (const { path, message } of misfits(plan, PLAN_DEFAULTS.format)) {
+      ctx.addIssue({ code: 'custom', path: path.split('.'), message });
+    }
+  })
+  .meta({ id: 'Plan', description: 'What to do with an image, and what to make of it.' });
 
 /** A Plan as a client writes it. */
 export type Plan = z.infer<typeof planSchema>;
-export type Operation = z.infer<typeof operationSchema>;
 export type OutputOptions = z.infer<typeof outputSchema>;
 
-/** `#rrggbb` or `#rrggbbaa`, lower case. */
-export type HexColor = `#${string}`;
+/** What is made; what vectorises makes SVG, whatever is made by default. */
+export function formatOf(
+  { operations, output }: { operations?: Operation[] | undefined; output?: OutputOptions | undefined },
+  defaultFormat: OutputFormat,
+): OutputFormat {
+  if (operations?.at(-1)?.op === 'vectorize') return 'svg';
+  return formatNamed(output?.format ?? defaultFormat);
+}
 
-export type NormalOperation =
-  | {
-      op: 'resize';
-      width?: number;
-      height?: number;
-      fit: 'contain' | 'cover' | 'stretch' | 'pad';
-      gravity?: (typeof GRAVITIES)[number];
-      focus?: { x: number; y: number };
-      enlarge: boolean;
-      background?: HexColor;
+/** What is right by itself and cannot be had together, by dotted path. */
+export function misfits(
+  plan: { operations?: Operation[] | undefined; output?: OutputOptions | undefined },
+  defaultFormat: OutputFormat,
+): FieldError[] {
+  const { operations = [], output = {} } = plan;
+  const format = formatOf(plan, defaultFormat);
+  const { depth, compression, dpi = PLAN_DEFAULTS.dpi } = output;
+  const errors: FieldError[] = [];
+  const refuse = (path: string, message: string) => errors.push({ path, message });
+
+  operations.forEach((op, i) => {
+    if (OPENING_OPERATIONS.has(op.op) && i > 0) {
+      refuse(`operations.${i}`, `${op.op} must be the first operation`);
     }
-  | { op: 'crop'; left: number; top: number; width: number; height: number }
-  | { op: 'rotate'; angle: number; background?: HexColor }
-  | { op: 'flip' }
-  | { op: 'flop' }
-  | { op: 'flatten'; background: HexColor }
-  | { op: 'grayscale' }
-  | { op: 'frame'; page: number };
+    if (op.op === 'vectorize' && i < operations.length - 1) {
+      refuse(`operations.${i}`, 'vectorize must be the last operation');
+    }
+    if (op.op !== 'resize' || op.unit !== 'mm') return;
+    for (const side of ['width', 'height'] as const) {
+      const px = mmToPx(op[side] ?? 0, dpi);
+      if (px <= MAX_OUTPUT_SIDE_PX) continue;
+      const most = `at most ${MAX_OUTPUT_SIDE_PX} px can be made`;
+      refuse(`operations.${i}.${side}`, `${op[side]} mm at ${dpi} dpi are ${px} px; ${most}`);
+    }
+  });
+
+  const vectorizes = operations.at(-1)?.op === 'vectorize';
+  if (vectorizes && output.format !== undefined && output.format !== 'svg') {
+    refuse('output.format', `vectorize makes svg, got ${output.format}`);
+  }
+  if (!vectorizes && (output.format ?? defaultFormat) === 'svg') {
+    refuse('output.format', 'svg is made by vectorize, as the last operation');
+  }
+  const { depths } = FORMAT_OPTIONS[format];
+  if (depth !== undefined && depths && !depths.includes(depth)) {
+    refuse('output.depth', `expected ${depths.join(' or ')} for ${format}, got ${depth}`);
+  }
+  if (format === 'tiff' && compression === 'g4' && (depth ?? 1) !== 1) {
+    refuse('output.compression', `g4 is for depth 1, got ${depth}`);
+  }
+  return errors;
+}
 
 /**
  * A Plan with aliases resolved, defaults written out, values that cannot matter removed and no-ops dropped:
@@ -137,7 +146,7 @@ export interface NormalPlan {
   operations: NormalOperation[];
   output: {
     format: OutputFormat;
-    /** Absent where the format has none (PNG, GIF, BMP, TIFF, lossless). */
+    /** Absent where the format has none (PNG, GIF, BMP, TIFF, SVG, lossless). */
     quality?: number;
     effort?: number;
     lossless?: boolean;
@@ -146,25 +155,8 @@ export interface NormalPlan {
     metadata: 'keep' | 'strip';
     /** Only where the format has no transparency. */
     background?: HexColor;
+    dpi?: number;
+    depth?: 1 | 8 | 16 | 24 | 32;
+    compression?: (typeof TIFF_COMPRESSIONS)[number];
   };
 }
-
-export const EXTENSIONS: Record<OutputFormat, string> = {
-  jpeg: 'jpg',
-  png: 'png',
-  webp: 'webp',
-  avif: 'avif',
-  tiff: 'tif',
-  gif: 'gif',
-  bmp: 'bmp',
-};
-
-export const MIME_TYPES: Record<OutputFormat, string> = {
-  jpeg: 'image/jpeg',
-  png: 'image/png',
-  webp: 'image/webp',
-  avif: 'image/avif',
-  tiff: 'image/tiff',
-  gif: 'image/gif',
-  bmp: 'image/bmp',
-};

@@ -76,6 +76,10 @@ const renditionsSchema = z
   .superRefine((renditions, ctx) => {
     const seen = new Set<string>();
     for (const [i, { name, plan }] of renditions.entries()) {
+      if (plan.operations?.some((op) => op.op === 'watermark' && op.image !== undefined)) {
+        const message = 'a preset serves many owners and cannot name an image; use a text';
+        ctx.addIssue({ code: 'custom', path: [i, 'plan'], message });
+      }
       const { format } = normalizePlan(plan).output;
       const key = `${name} ${format}`;
       if (seen.has(key)) {

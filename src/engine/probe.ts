@@ -3,6 +3,7 @@
  * server's own process: by bounded reads, without recursion, and every malformed input ends in a Problem.
  */
 import { Problem } from '../problem.ts';
+import { findFfmpeg } from './decode/ffmpeg.ts';
 import type { Limits } from './limits.ts';
 import { probeCr3, probeHeif } from './probe/bmff.ts';
 import { probeBmp } from './probe/bmp.ts';
@@ -12,9 +13,10 @@ import { probeJpeg } from './probe/jpeg.ts';
 import { probePng } from './probe/png.ts';
 import { probeRaw } from './probe/raw.ts';
 import { Reader } from './probe/reader.ts';
-import { describeUnsupported, HEAD_BYTES, sniff } from './probe/sniff.ts';
+import { describeUnsupported, HEAD_BYTES, missingTool, sniff } from './probe/sniff.ts';
 import { probeSvg } from './probe/svg.ts';
 import { probeTiff } from './probe/tiff.ts';
+import { probeVideo } from './probe/video.ts';
 import { probeWebp } from './probe/webp.ts';
 import type { Facts, SourceFormat } from './types.ts';
 
@@ -43,6 +45,11 @@ const PROBERS: Readonly<Record<SourceFormat, Prober>> = {
   cr3: probeCr3,
   svg: probeSvg,
   bmp: probeBmp,
+  mp4: probeVideo,
+  mov: probeVideo,
+  '3gp': probeVideo,
+  webm: probeVideo,
+  mkv: probeVideo,
 };
 
 /**
@@ -76,8 +83,12 @@ export async function probeReader(reader: Reader, limits: Limits): Promise<Facts
 export function unsupported(head: Uint8Array): Problem {
   if (head.length === 0) return new Problem('unsupported_media_type', { detail: 'The file is empty.' });
   const found = describeUnsupported(head);
+  const missing = missingTool(head);
+  if (missing) return new Problem('unsupported_media_type', { detail: `The file is ${found}. ${missing}` });
+  const videos = findFfmpeg() ? ', or a video: MP4, MOV, 3GP, WebM or Matroska' : '';
+  const images = `JPEG, PNG, GIF, WebP, AVIF, HEIC, TIFF, SVG, BMP or camera RAW${videos}`;
   const detail = found
-    ? `The file is ${found}. Send an image: JPEG, PNG, GIF, WebP, AVIF, HEIC, TIFF, SVG, BMP or camera RAW.`
-    : 'The bytes of the file are none of JPEG, PNG, GIF, WebP, AVIF, HEIC, TIFF, SVG, BMP or camera RAW.';
+    ? `The file is ${found}. Send an image: ${images}.`
+    : `The bytes of the file are those of no image: ${images}.`;
   return new Problem('unsupported_media_type', { detail });
 }

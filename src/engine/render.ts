@@ -13,41 +13,40 @@ import { EXTENSIONS, type NormalPlan } from '../contract/plan.ts';
 import { Problem } from '../problem.ts';
 import { classify, isHarmless } from './decode/faults.ts';
 import { openSource, type Source, toMemory } from './decode/open.ts';
+import { type Opening, openingOf } from './decode/opening.ts';
 import { pipelineOf } from './decode/pixels.ts';
 import { extractPreview } from './decode/preview.ts';
-import { ANIMATES, encode, KEEPS_16_BITS, type Timing } from './encode/index.ts';
+import { setDensity } from './encode/density.ts';
+import { keepGainMap } from './encode/gain-map.ts';
+import { type Encoded, encode, type Timing } from './encode/index.ts';
+import { joinTiffs } from './encode/tiff-pages.ts';
 import { keepMetadata } from './metadata/keep.ts';
 import { placeholders } from './metadata/placeholders.ts';
+import {
+  ending,
+  inSrgb,
+  isDeep,
+  isWidened,
+  type Job,
+  paint,
+  paintFrame,
+  stream,
+  toPixels,
+} from './picture.ts';
+import { tiffPages } from './probe/tiff.ts';
 import { probe } from './probe.ts';
 import { isPerPage, renderFrames } from './steps/frames.ts';
 import { layout } from './steps/index.ts';
-import { applyStage, delayOrient, stagesOf } from './steps/pipeline.ts';
+import { applyStage, delayOrient } from './steps/pipeline.ts';
+import type { StepContext } from './steps/pixel-step.ts';
 import type { Primitive, Size } from './steps/primitive.ts';
 import { contained } from './steps/resize.ts';
-import type {
-  Facts,
-  Pixels,
-  Placeholders,
-  RenderRequest,
-  RenderResult,
-  Rendition,
-  SourceFormat,
-} from './types.ts';
+import type { Facts, Pixels, Placeholders, RenderRequest, RenderResult, Rendition } from './types.ts';
 
 /** Longest side of a picture that the chain keeps in memory. */
 const CHAIN_MAX_SIDE_PX = 2048;
 /** Placeholders are computed from a picture inside this box. */
 const PLACEHOLDER_BOX_PX = 100;
-/** Whose frames libvips decodes; of an APNG or an AVIF sequence it gives the first picture. */
-const ANIMATED_SOURCES: ReadonlySet<SourceFormat> = new Set(['gif', 'webp']);
-
-interface Job {
-  index: number;
-  plan: NormalPlan;
-  primitives: Primitive[];
-  size: Size;
-}
-
 /**
  * @throws Problem: what `probe` throws; `undecodable_image`, `raw_not_developable`, `preview_not_found`,
  * `too_many_frames`, `invalid_plan` (an operation that this picture cannot take), `metadata_failed`, `cancelled`,
@@ -70,9 +69,17 @@ async function renderAll(request: RenderRequest, facts: Facts, lenient: boolean)
   const renditions: Rendition[] = [];
   const result: RenderResult = { facts, renditions };
   for (const group of groupsOf(request.plans, facts)) {
+    if ('page' in group.opening && group.opening.page === 'sheets') {
+      for (const job of group.jobs) {
+        const rendition = await renderSheets(request, facts, job, lenient);
+        renditions.push(rendition);
+        request.onRendition?.(rendition);
+      }
+      continue;
+    }
     const source = await open(request, facts, group, lenient);
-    if (source.facts.family === facts.family) {
-      // A RAW file's true size is known once it is developed.
+    if (facts.family === 'raw' && source.facts.family === 'raw') {
+      // Its true size is known once it is developed.
       result.facts = { ...facts, width: source.facts.width, height: source.facts.height };
     }
     const made = await renderGroup(request, source, group, facts, renditions, !result.placeholders);
@@ -80,7 +87,7 @@ async function renderAll(request: RenderRequest, facts: Facts, lenient: boolean)
   }
   if (request.placeholders && !result.placeholders) {
     // Every rendition moves: its first frame stands for the picture.
-    const still = await open(request, facts, { preview: false, page: 0, jobs: [] }, lenient);
+    const still = await open(request, facts, { preview: false, opening: { page: 0 }, jobs: [] }, lenient);
     result.placeholders = await placeholdersFrom(still, undefined);
   }
   renditions.sort((a, b) => a.index - b.index);
@@ -90,8 +97,7 @@ async function renderAll(request: RenderRequest, facts: Facts, lenient: boolean)
 /** Plans that open the source in the same way. */
 interface Group {
   preview: boolean;
-  /** -1: all frames. */
-  page: number;
+  opening: Opening;
   jobs: { index: number; plan: NormalPlan }[];
 }
 
@@ -99,22 +105,21 @@ function groupsOf(plans: NormalPlan[], facts: Facts): Group[] {
   const groups = new Map<string, Group>();
   plans.forEach((plan, index) => {
     const preview = plan.preview === 'embedded';
-    const first = plan.operations[0];
-    const moves =
-      ANIMATED_SOURCES.has(facts.format) && facts.pages > 1 && ANIMATES.has(plan.output.format) && !preview;
-    const page = first?.op === 'frame' ? first.page : moves ? -1 : 0;
-    const key = `${preview}:${page}`;
-    const group = groups.get(key) ?? { preview, page, jobs: [] };
+    const opening = openingOf(plan, facts);
+    const key = JSON.stringify([preview, opening]);
+    const group = groups.get(key) ?? { preview, opening, jobs: [] };
     group.jobs.push({ index, plan });
     groups.set(key, group);
   });
-  // Stills before animations: the cheap ones are published first.
-  return [...groups.values()].sort((a, b) => b.page - a.page);
+  // Stills before what moves: the cheap ones are published first.
+  return [...groups.values()].sort((a, b) => Number(isStill(b)) - Number(isStill(a)));
 }
+
+const isStill = ({ opening }: Group): boolean => 'page' in opening && opening.page !== 'all';
 
 async function open(request: RenderRequest, facts: Facts, group: Group, lenient: boolean): Promise<Source> {
   const { limits, signal, outDir } = request;
-  const options = { limits, page: group.page, lenient, ...(signal && { signal }) };
+  const options = { limits, opening: group.opening, lenient, ...(signal && { signal }) };
   if (!group.preview) return openSource(request.sourcePath, facts, options);
   const path = await extractPreview(request.sourcePath, outDir, {
     timeoutMs: limits.timeoutMs,
@@ -131,43 +136,44 @@ async function renderGroup(
   done: Rendition[],
   wantPlaceholders: boolean,
 ): Promise<Placeholders | undefined> {
+  const { limits, signal, outDir } = request;
+  const context = contextOf(request);
   const jobsOn = (on: Source): Job[] =>
     group.jobs
-      .map(({ index, plan }) => ({ index, plan, ...layout(plan.operations, on.stored, on.orientation) }))
+      .map(({ index, plan }) => ({
+        index,
+        plan,
+        ...layout(plan.operations, on.stored, on.orientation, limits.maxPixels / on.pages),
+      }))
       .sort((a, b) => area(a.size) - area(b.size));
 
-  const finish = async (job: Job, image: Sharp, of: Source, timing?: Timing) => {
-    request.signal?.throwIfAborted();
+  const finish = async (job: Job, image: Sharp, size: Size, frames = 1, timing: Timing = {}) => {
+    signal?.throwIfAborted();
     const { plan, index } = job;
-    const { format, metadata } = plan.output;
-    const path = join(request.outDir, `${index}.${EXTENSIONS[format]}`);
-    const encoded = await encode(
-      inSrgb(image, of, isDeep(job, of.facts)),
-      plan.output,
-      job.size,
-      path,
-      timing,
-    );
-    if (metadata === 'keep') {
-      const { timeoutMs } = request.limits;
-      const { width, height } = encoded;
-      await keepMetadata(request.sourcePath, { path, format, width, height }, original, {
-        timeoutMs,
-        ...(request.signal && { signal: request.signal }),
-      });
-      encoded.bytes = (await stat(path)).size;
-    }
-    const rendition: Rendition = { index, plan, path, ...encoded };
+    const path = join(outDir, `${index}.${EXTENSIONS[plan.output.format]}`);
+    const encoded = await encode(image, plan, path, { size, frames, timing, ...(signal && { signal }) });
+    const still = source.pages === 1 && !group.preview && job.rest.length === 0;
+    await describe(request, original, plan, path, encoded, still ? source : undefined);
+    publish({ index, plan, path, ...encoded, bytes: (await stat(path)).size });
+  };
+  const publish = (rendition: Rendition) => {
     done.push(rendition);
     request.onRendition?.(rendition);
   };
 
   if (source.pages > 1) {
+    const { motion } = source;
+    const timing: Timing = motion ? { delay: motion.delayMs, loop: motion.loop } : {};
     for (const job of jobsOn(source)) {
-      if (isPerPage(job.primitives)) {
-        const { image, timing } = await renderFrames(source, job.primitives);
-        await finish(job, image, source, timing);
-      } else await finish(job, await run(source, job), source);
+      // Frames that lie in memory are no pages to libvips.
+      if (job.rest.length > 0 || isPerPage(job.primitives) || source.inMemory) {
+        const work = (frame: Pixels) => paintFrame(frame, job, context);
+        const frames = await renderFrames(source, work, signal);
+        await finish(job, frames.image, frames.size, source.pages, timing);
+      } else {
+        const { image, size } = await paint(source, job, context);
+        await finish(job, image, size, source.pages, timing);
+      }
     }
     return undefined;
   }
@@ -190,18 +196,86 @@ async function renderGroup(
       jobs.filter((job) => isChained(job, base.facts)),
     );
     smallest = levels[0]?.pixels;
-    for (const { job, pixels } of levels) await finish(job, pipelineOf(pixels), base);
+    for (const { job, pixels } of levels) {
+      await finish(job, await ending(pipelineOf(pixels), job, 8), job.size);
+    }
   }
   const made = still ? await placeholdersFrom(base, smallest) : undefined;
   for (const job of jobs) {
     if (shares && isChained(job, base.facts)) continue;
-    await finish(job, await run(base, job), base);
+    const { image, size } = await paint(base, job, context);
+    await finish(job, image, size);
   }
   return made;
 }
 
+/**
+ * What stands in the file besides the pixels: metadata, dots an inch, the gain map.
+ * @param still whose gain map may be kept
+ */
+async function describe(
+  { sourcePath, limits, signal }: RenderRequest,
+  original: Facts,
+  { operations, output }: NormalPlan,
+  path: string,
+  { width, height }: Encoded,
+  still: Source | undefined,
+): Promise<void> {
+  const { format, metadata, dpi } = output;
+  const within = { timeoutMs: limits.timeoutMs, ...(signal && { signal }) };
+  if (metadata === 'keep') {
+    await keepMetadata(sourcePath, { path, format, width, height }, original, within);
+  }
+  if (dpi !== undefined) await setDensity(path, format, dpi);
+  // Last: its index tells where in the file it lies.
+  if (metadata === 'keep' && format === 'jpeg' && original.format === 'jpeg' && still) {
+    const { primitives } = layout(operations, still.stored, still.orientation);
+    await keepGainMap(sourcePath, path, primitives, still.stored);
+  }
+}
+
+function contextOf({ limits, signal, outDir, assets = {}, matteModelPath }: RenderRequest): StepContext {
+  return {
+    limits,
+    outDir,
+    assets: new Map(Object.entries(assets)),
+    ...(signal && { signal }),
+    ...(matteModelPath !== undefined && { matteModelPath }),
+  };
+}
+
+/** Each page of a TIFF by itself, and all of them in one TIFF: they may differ in everything. */
+async function renderSheets(
+  request: RenderRequest,
+  facts: Facts,
+  { index, plan }: Group['jobs'][number],
+  lenient: boolean,
+): Promise<Rendition> {
+  const { sourcePath, limits, signal, outDir } = request;
+  const context = contextOf(request);
+  const pages: string[] = [];
+  let first: Encoded | undefined;
+  for (const page of await tiffPages(sourcePath, limits.maxFrames + 1, signal)) {
+    signal?.throwIfAborted();
+    const opening: Opening = { page };
+    const source = await open(request, facts, { preview: false, opening, jobs: [] }, lenient);
+    const laid = layout(plan.operations, source.stored, source.orientation, limits.maxPixels);
+    const job = { index, plan, ...laid };
+    const { image, size } = await paint(source, job, context);
+    const path = join(outDir, `${index}.${page}.tif`);
+    const encoded = await encode(image, plan, path, { size, ...(signal && { signal }) });
+    first ??= encoded;
+    pages.push(path);
+  }
+  if (!first) throw new TypeError('a TIFF without pages');
+  const path = join(outDir, `${index}.tif`);
+  await joinTiffs(pages, path);
+  await describe(request, facts, plan, path, first, undefined);
+  const { width, height } = first;
+  return { index, plan, path, width, height, pages: pages.length, bytes: (await stat(path)).size };
+}
+
 const area = (size: Size) => size.width * size.height;
-const isDeep = (job: Job, facts: Facts) => facts.bitDepth > 8 && KEEPS_16_BITS.has(job.plan.output.format);
 const upright = (source: Source): Primitive[] =>
   source.orientation === 1 ? [] : [{ do: 'orient', orientation: source.orientation }];
 
@@ -211,7 +285,12 @@ function isChained(job: Job, facts: Facts): boolean {
   const only = operations[0];
   const resample =
     operations.length === 0 || (operations.length === 1 && only?.op === 'resize' && only.fit === 'contain');
-  return resample && !isDeep(job, facts) && Math.max(job.size.width, job.size.height) <= CHAIN_MAX_SIDE_PX;
+  return (
+    resample &&
+    !isDeep(job, facts) &&
+    !isWidened(job, facts) &&
+    Math.max(job.size.width, job.size.height) <= CHAIN_MAX_SIDE_PX
+  );
 }
 
 /** @param jobs by rising size; the result is in the same order */
@@ -220,44 +299,13 @@ async function chain(source: Source, jobs: Job[]): Promise<{ job: Job; pixels: P
   let above: Pixels | undefined;
   for (const job of jobs.toReversed()) {
     const { width, height } = job.size;
-    if (!above) above = await toPixels(inSrgb(await run(source, job), source, false));
+    if (!above) above = await toPixels(await stream(source, job.primitives, false));
     else if (above.width !== width || above.height !== height) {
       above = await toPixels(pipelineOf(above).resize(width, height, { fit: 'fill' }));
     }
     levels.unshift({ job, pixels: above });
   }
   return levels;
-}
-
-async function toPixels(image: Sharp, depth: 8 | 16 = 8): Promise<Pixels> {
-  const { data, info } = await image
-    .raw({ depth: depth === 16 ? 'ushort' : 'uchar' })
-    .toBuffer({ resolveWithObject: true });
-  const channels = info.channels as Pixels['channels'];
-  return { data, width: info.width, height: info.height, channels, depth };
-}
-
-/** Runs a job's primitives over the source; the last stage is left open, for the encoder to pull. */
-async function run(source: Source, job: Job): Promise<Sharp> {
-  const deep = isDeep(job, source.facts);
-  const stages = stagesOf(delayOrient(job.primitives, source.stored));
-  let image = source.pipeline();
-  for (const [i, stage] of stages.entries()) {
-    image = applyStage(image, stage);
-    if (i < stages.length - 1) {
-      image = pipelineOf(await toPixels(inSrgb(image, source, deep), deep ? 16 : 8));
-    }
-  }
-  return image;
-}
-
-/**
- * libvips converts any profile to sRGB by itself, but processes 16-bit RGB that has one in Display P3: there the
- * step to sRGB must be asked for, or the picture comes out dull.
- */
-function inSrgb(image: Sharp, source: Source, deep: boolean): Sharp {
-  const srgb = source.wide ? image.withIccProfile('srgb', { attach: false }) : image;
-  return srgb.toColourspace(deep ? 'rgb16' : 'srgb');
 }
 
 async function placeholdersFrom(source: Source, smallest: Pixels | undefined): Promise<Placeholders> {

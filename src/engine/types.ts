@@ -2,8 +2,8 @@
 import type { NormalPlan } from '../contract/plan.ts';
 import type { Limits } from './limits.ts';
 
-/** Who decodes it: `libvips` (sharp), `heif` and `raw` (WebAssembly), `bmp` (ours). */
-export type Family = 'libvips' | 'heif' | 'raw' | 'bmp';
+/** Who decodes it: `libvips` (sharp), `heif` and `raw` (WebAssembly), `bmp` (ours), `video` (ffmpeg). */
+export type Family = 'libvips' | 'heif' | 'raw' | 'bmp' | 'video';
 
 export type SourceFormat =
   | 'jpeg'
@@ -24,7 +24,12 @@ export type SourceFormat =
   | 'raf'
   | 'rw2'
   | 'orf'
-  | 'raw'; // raw: any other that LibRaw reads
+  | 'raw' // any other that LibRaw reads
+  | 'mp4'
+  | 'mov'
+  | '3gp'
+  | 'webm'
+  | 'mkv';
 
 /** 1–8 as in EXIF. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
@@ -55,6 +60,18 @@ export interface Facts {
   adobeRgb?: true;
   /** Coding-independent code points (ISO/IEC 23091-2) from an nclx `colr` box or a PNG cICP chunk. */
   cicp?: { primaries: number; transfer: number; matrix: number; fullRange: boolean };
+  /** Of a video only, whose `pages` is 1: a moment of it is asked for by the second. */
+  video?: VideoFacts;
+}
+
+export interface VideoFacts {
+  /** Of the first picture track; 0 where the file does not say, as in a WebM that was never finished. */
+  durationSeconds: number;
+  /** Frames a second on average. */
+  frameRate?: number;
+  /** As the field calls it: `h264`, `hevc`, `av1`, `vp9`, …; the container's own code where it is none of those. */
+  videoCodec?: string;
+  audioCodec?: string;
 }
 
 /** Interleaved pixels in memory, upright. */
@@ -67,6 +84,18 @@ export interface Pixels {
   depth: 8 | 16;
   /** ICC profile of these pixels; sRGB when absent. */
   icc?: Uint8Array;
+}
+
+/** Frames in time: full canvases, composed, one below the other. */
+export interface FrameSequence {
+  /** As high as all frames together. */
+  pixels: Pixels;
+  /** Of one frame. */
+  frameHeight: number;
+  /** How long each frame stays. */
+  delayMs: number[];
+  /** Times that the animation plays; 0 for ever. */
+  loop: number;
 }
 
 /** Small stand-ins to show before the picture arrives. */
@@ -101,6 +130,10 @@ export interface RenderRequest {
   outDir: string;
   /** Compute placeholders as well. */
   placeholders?: boolean;
+  /** Files of the images that the plans' watermarks name, by id. */
+  assets?: Readonly<Record<string, string>>;
+  /** The operator's model for removing backgrounds: a file in ONNX. */
+  matteModelPath?: string;
   signal?: AbortSignal;
   /** Called as each rendition is complete on disk, smallest first. */
   onRendition?: (rendition: Rendition) => void;

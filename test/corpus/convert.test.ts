@@ -12,8 +12,17 @@ import { Problem } from '../../src/problem.ts';
 import { corpusMissing, type GoodFacts, good, goodFacts } from '../support/corpus.ts';
 import { tempDir } from '../support/temp.ts';
 import { requireTool } from '../support/tools.ts';
+import { noVideoTools } from '../support/videos.ts';
 
 const run = promisify(execFile);
+
+/** Where there is no ffmpeg. */
+const VIDEOS = Object.fromEntries(
+  [
+    ...['video-gopher.mp4', 'video-gps.mov', 'video-gps.mp4', 'video-hevc.mov', 'video-imovie.mp4'],
+    'video.webm',
+  ].map((name) => [name, 'unsupported_media_type']),
+);
 
 /** Why a file is not converted; each stands in docs/formats.md by its name. */
 const REFUSED: Record<string, string> = {
@@ -22,12 +31,7 @@ const REFUSED: Record<string, string> = {
   'raw-exiftool.nef': 'raw_not_developable',
   'raw-exiftool.raf': 'raw_not_developable',
   'raw-exiftool.rw2': 'raw_not_developable',
-  'video-gopher.mp4': 'unsupported_media_type',
-  'video-gps.mov': 'unsupported_media_type',
-  'video-gps.mp4': 'unsupported_media_type',
-  'video-hevc.mov': 'unsupported_media_type',
-  'video-imovie.mp4': 'unsupported_media_type',
-  'video.webm': 'unsupported_media_type',
+  ...(noVideoTools ? VIDEOS : {}),
 };
 
 /** RAW pixels: what dcraw makes of them (`rawOutput`), not the size that a tag names. */

@@ -109,9 +109,11 @@ function assertNone(what: string, calls: SystemCall[], is: (call: SystemCall) =>
 const isWithin = (path: string, folders: string[]) =>
   folders.some((folder) => path === folder || path.startsWith(folder + sep));
 
-/** Node, for a further child, and exiftool's perl. */
+/** Node, for a further child, exiftool's perl, and what decodes videos. */
 const isOurProgram = (execve: string) =>
-  execve.startsWith(`"${process.execPath}"`) || /^"\/[\w./-]+\/perl", \[[^\]]*exiftool/.test(execve);
+  execve.startsWith(`"${process.execPath}"`) ||
+  /^"\/[\w./-]+\/perl", \[[^\]]*exiftool/.test(execve) ||
+  /^"\/[\w./-]+\/(ffmpeg|ffprobe)", \[/.test(execve);
 
 /** Somewhere for the pictures to call, and how often it was called. */
 async function listener(t: TestContext): Promise<{ port: number; connections: () => number }> {

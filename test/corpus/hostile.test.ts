@@ -23,6 +23,7 @@ import { assertPublished } from '../support/published.ts';
 import { type ServerProcess, startServerProcess } from '../support/server-process.ts';
 import { convert, endWithSuite, eventually, multipartParts, rawConnection } from '../support/service.ts';
 import { trailingBytes } from '../support/trailing.ts';
+import { noVideoTools } from '../support/videos.ts';
 
 const MAX_CHILD_MEMORY_MB = 1500;
 const PROCESSING_TIMEOUT_SECONDS = 20;
@@ -35,19 +36,18 @@ interface Exception {
   reason: string;
 }
 
-const NO_VIDEO: Exception = { got: '415', reason: 'videos are not read' };
+const WITHOUT_FFMPEG = Object.fromEntries(
+  [
+    ...['gen-cut50-video-imovie.mp4', 'gen-cut50-video.webm', 'gen-flip24-video-imovie.mp4'],
+    ...['gen-flip24-video.webm', 'gen-ftyp-only.mp4', 'mov-poc-fgw8.mov', 'mp4-poc-2340.mp4'],
+  ].map((name): [string, Exception] => [name, { got: '415', reason: 'videos need ffmpeg' }]),
+);
 const NO_SIGNATURE: Exception = { got: '415', reason: 'no signature of a format is left in its bytes' };
 
 /** Where another answer than the one of hostile.json is right. docs/formats.md tells it in full. */
 const EXCEPTIONS: Record<string, Exception> = {
-  'gen-cut50-video-imovie.mp4': NO_VIDEO,
-  'gen-cut50-video.webm': NO_VIDEO,
-  'gen-flip24-video-imovie.mp4': NO_VIDEO,
-  'gen-flip24-video.webm': NO_VIDEO,
-  'gen-ftyp-only.mp4': NO_VIDEO,
-  'mov-poc-fgw8.mov': NO_VIDEO,
+  ...(noVideoTools ? WITHOUT_FFMPEG : {}),
   'heic-github20.heic': NO_SIGNATURE,
-  'mp4-poc-2340.mp4': NO_SIGNATURE,
   'raf-poc-857.raf': NO_SIGNATURE,
   'svgz-truncated.svgz': { got: '415', reason: 'a whole gzip stream, which holds JSON' },
   'jpg-lossless.jpg': { got: 'accept', reason: 'a baseline JPEG (SOF0) in truth' },

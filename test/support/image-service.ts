@@ -63,12 +63,18 @@ export interface ImageService {
   work(): Promise<JobEnd[]>;
   /** Accepts an upload and works on it. */
   add(bytes: Uint8Array, seed?: Seed): Promise<Seeded>;
+  /** Ends the server, and what it does in the background. */
+  stop(): Promise<void>;
   /** What SQL finds in the catalog's file. */
   rows(sql: string, ...values: string[]): Record<string, unknown>[];
 }
 
 /** @param t a test's context, or `endWithSuite()` */
-export async function startImageService(t: Ending, presets: Preset[] = []): Promise<ImageService> {
+export async function startImageService(
+  t: Ending,
+  presets: Preset[] = [],
+  env: Record<string, string> = {},
+): Promise<ImageService> {
   const clock = { aheadMs: 0, now: () => new Date(Date.now() + clock.aheadMs) };
   const opened = await openServices(t, { clock });
   const webSizes = Object.entries(WEB_SIZES).map(([name, longSidePx]) => ({ name, longSidePx }));
@@ -86,12 +92,13 @@ export async function startImageService(t: Ending, presets: Preset[] = []): Prom
     policies,
     rateLimit: { max: 1_000, windowMs: 60_000 },
     maxRetries: 3,
+    maxPendingJobs: 50,
     presignedTtlMs: 60_000,
     urlSigningKey: Buffer.from('a key that URLs are signed with: 32+'),
     metrics,
   };
   const logged: Record<string, unknown>[] = [];
-  const config = loadConfig({ DATA_DIR: opened.dir, NODE_ENV: 'test', JWT_SECRET_KEY: SECRET });
+  const config = loadConfig({ DATA_DIR: opened.dir, NODE_ENV: 'test', JWT_SECRET_KEY: SECRET, ...env });
   const server = buildServer({
     config,
     services,
@@ -103,7 +110,9 @@ export async function startImageService(t: Ending, presets: Preset[] = []): Prom
   });
   await services.pool.start();
   const address = await server.listen('127.0.0.1', 0);
-  t.after(() => server.close(0));
+  let stopped: Promise<void> | undefined;
+  const stop = () => (stopped ??= server.close(0));
+  t.after(stop);
 
   async function accept(bytes: Uint8Array, seed: Seed = {}): Promise<Seeded> {
     const { at = clock.now(), owner = 'anna', bucket = 'photos', preset = 'web', ...rest } = seed;
@@ -149,6 +158,7 @@ export async function startImageService(t: Ending, presets: Preset[] = []): Prom
     clock,
     accept,
     work,
+    stop,
     async lease() {
       const job = await leaseNext();
       if (!job) throw new Error('no job is due');

@@ -58,6 +58,20 @@ export const TOOLS = {
     says: /^Version: ImageMagick/m,
     neededFor: 'comparing colours with an independent conversion (lcms)',
   },
+  ffmpeg: {
+    package: 'ffmpeg',
+    commands: ['ffmpeg'],
+    probe: ['-version'],
+    says: /^ffmpeg version/m,
+    neededFor: 'videos and AVIF sequences, which the engine decodes by it, and making them',
+  },
+  ffprobe: {
+    package: 'ffmpeg',
+    commands: ['ffprobe'],
+    probe: ['-version'],
+    says: /^ffprobe version/m,
+    neededFor: 'videos and AVIF sequences, which the engine decodes by it',
+  },
   strace: {
     package: 'strace',
     commands: ['strace'],

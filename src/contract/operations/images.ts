@@ -6,6 +6,7 @@ import {
   imageDetailsSchema,
   imageListSchema,
   imageParams,
+  ofVersionParam,
   renditionBatchSchema,
   renditionSchema,
   renditionsSchema,
@@ -69,6 +70,9 @@ const CONDITIONS = {
   },
   'If-Range': { description: 'The `ETag` that the range belongs to.', schema: z.string() },
 } as const;
+
+/** An upload's, or that of what was made of one. */
+const VERSION_MEDIA_TYPES = [...new Set([...SOURCE_MEDIA_TYPES, ...Object.values(MIME_TYPES)])];
 
 const OF_IMAGE = '/api/v1/images/{image_id}';
 const ID = '0192f0c1-5b7a-7c3e-9d51-2f6f0c1a7b10';
@@ -161,7 +165,7 @@ export const IMAGE_OPERATIONS = {
       200: {
         description: 'An entry for each id.',
         schema: renditionBatchSchema,
-        example: { items: { [ID]: { image_id: ID, status: 'ready', ...MEDIUM } } },
+        example: { items: { [ID]: { image_id: ID, version: 1, status: 'ready', ...MEDIUM } } },
       },
     },
     problems: ['invalid_field', 'dependency_down'],
@@ -176,12 +180,12 @@ export const IMAGE_OPERATIONS = {
     tags: ['Images'],
     auth: IF_PRIVATE,
     params: imageParams,
-    query: z.strictObject({ size: sizeParam, format: formatParam }),
+    query: z.strictObject({ size: sizeParam, format: formatParam, version: ofVersionParam }),
     responses: {
       200: {
         description: 'The size, and where it is.',
         schema: renditionSchema,
-        example: { image_id: ID, status: 'ready', ...MEDIUM },
+        example: { image_id: ID, version: 1, status: 'ready', ...MEDIUM },
       },
     },
     problems: [...READ, 'not_finished', ...FAILURES],
@@ -196,12 +200,12 @@ export const IMAGE_OPERATIONS = {
     tags: ['Images'],
     auth: IF_PRIVATE,
     params: imageParams,
-    query: z.strictObject({}),
+    query: z.strictObject({ version: ofVersionParam }),
     responses: {
       200: {
         description: 'The sizes that are there.',
         schema: renditionsSchema,
-        example: { image_id: ID, status: 'ready', items: [MEDIUM] },
+        example: { image_id: ID, version: 1, status: 'ready', items: [MEDIUM] },
       },
     },
     problems: READ,
@@ -216,7 +220,7 @@ export const IMAGE_OPERATIONS = {
       `${PRIVACY}, and for whoever has a signed URL: each answer that names a private image's URL signs it for an hour.`,
       'A size in several formats is given as `format` says, or as `Accept` does: WebP and AVIF to those that name them, JPEG, PNG or GIF to the rest.',
       'A size that is called `original` is the one that the preset makes; the uploaded bytes are at `/download`.',
-      'URLs in answers name the `version`, so that what a cache keeps under them cannot be out of date.',
+      'URLs in answers name the `version`, so that what a cache keeps under them cannot be out of date. Without one, of an image that was processed, caches are told to ask each time.',
     ].join('\n'),
     tags: ['Images'],
     auth: IF_PRIVATE,
@@ -224,9 +228,7 @@ export const IMAGE_OPERATIONS = {
     query: z.strictObject({
       size: sizeParam,
       format: formatParam,
-      version: versionParam
-        .optional()
-        .meta({ description: 'Of the image that the size was made of; the current one when absent.' }),
+      version: ofVersionParam,
       expires: z
         .string()
         .max(20)
@@ -259,17 +261,22 @@ export const IMAGE_OPERATIONS = {
     method: 'GET',
     path: `${OF_IMAGE}/info`,
     summary: 'What the picture is, and what it says about itself',
-    description: `${PRIVACY}. Where it was taken (\`gps\`) is told to these two alone. Texts were written by strangers.`,
+    description: [
+      `${PRIVACY}. Where it was taken (\`gps\`) is told to these two alone. Texts were written by strangers.`,
+      'Size, format, orientation and colours are those of the version; what else is known of a picture its upload has said.',
+    ].join('\n'),
     tags: ['Images'],
     auth: IF_PRIVATE,
     params: imageParams,
-    query: z.strictObject({}),
+    query: z.strictObject({ version: ofVersionParam }),
     responses: {
       200: {
-        description: 'Properties of the upload and its metadata; null for what it does not say.',
+        description:
+          'Properties of the version, and the metadata of its upload; null for what that does not say.',
         schema: imageDetailsSchema,
         example: {
           image_id: ID,
+          version: 1,
           width: 4000,
           height: 3000,
           format: 'jpeg',
@@ -303,7 +310,8 @@ export const IMAGE_OPERATIONS = {
     method: 'GET',
     path: `${OF_IMAGE}/download`,
     summary: 'Read the uploaded bytes, unchanged',
-    description: 'For the owner and admins: an upload may carry a place and more.',
+    description:
+      'For the owner and admins: an upload may carry a place and more. With `version`, what was made of it as it was made.',
     tags: ['Images'],
     auth: { scopes: ['read'] },
     params: imageParams,
@@ -314,7 +322,7 @@ export const IMAGE_OPERATIONS = {
     responses: {
       200: {
         description: 'The bytes.',
-        content: SOURCE_MEDIA_TYPES,
+        content: VERSION_MEDIA_TYPES,
         headers: {
           ...BYTES_HEADERS,
           'Repr-Digest': {
@@ -325,7 +333,7 @@ export const IMAGE_OPERATIONS = {
       },
       206: {
         description: 'The range that was asked for.',
-        content: SOURCE_MEDIA_TYPES,
+        content: VERSION_MEDIA_TYPES,
         headers: { ...BYTES_HEADERS, 'Content-Range': CONTENT_RANGE },
       },
       304: { description: 'The client has them.', headers: { ETag: ETAG, 'Cache-Control': CACHE_CONTROL } },
@@ -338,27 +346,31 @@ export const IMAGE_OPERATIONS = {
     method: 'GET',
     path: `${OF_IMAGE}/versions`,
     summary: 'List the versions of an image',
-    description: `${PRIVACY}.`,
+    description: `${PRIVACY}. What a version was made by, and where its own bytes are, is told to these two alone.`,
     tags: ['Images'],
     auth: IF_PRIVATE,
     params: imageParams,
     query: z.strictObject({}),
     responses: {
       200: {
-        description: 'Oldest first; the first is the upload.',
+        description: 'The versions that are there.',
         schema: versionsSchema,
         example: {
           image_id: ID,
+          current_version: 1,
           items: [
             {
               version: 1,
+              current: true,
               created_at: '2026-11-02T08:00:00.000Z',
               width: 4000,
               height: 3000,
               format: 'jpeg',
               size_bytes: 2_310_458,
+              mime_type: 'image/jpeg',
               plan: null,
-              current: true,
+              url: `http://127.0.0.1:8000/api/v1/images/${ID}/download?version=1`,
+              urls: { medium: URL },
             },
           ],
         },

@@ -1,4 +1,4 @@
-/** The work on uploads, and conversions whose result is fetched later. */
+/** The work on uploads and new versions, and conversions whose result is fetched later. */
 import { z } from 'zod';
 import { jobParams, jobResultSchema, jobSchema, taskParams, taskSchema } from '../jobs.ts';
 import type { HeaderSpec, Operation } from '../operation.ts';
@@ -32,6 +32,9 @@ const IMAGE_URL = `http://127.0.0.1:8000/api/v1/images/${IMAGE_ID}/direct`;
 const JOB = {
   job_id: JOB_ID,
   image_id: IMAGE_ID,
+  kind: 'upload',
+  version: 1,
+  batch_id: null,
   status: 'processing',
   progress: 45,
   step: 'rendering',
@@ -85,6 +88,7 @@ export const JOB_OPERATIONS = {
         schema: jobResultSchema,
         example: {
           image_id: IMAGE_ID,
+          version: 1,
           status: 'completed',
           urls: { medium: `${IMAGE_URL}?size=medium&version=1` },
           metadata: {
@@ -168,7 +172,7 @@ export const JOB_OPERATIONS = {
     path: `${OF_JOB}/cancel`,
     summary: 'Cancel a job',
     description:
-      'One that runs is ended within a second or so, then it is `cancelled`. What it has made already stays until the image is deleted. For the owner and admins.',
+      'One that runs is ended within a second or so, then it is `cancelled`. What an upload has made already stays until the image is deleted; of a version that was being made nothing does. For the owner and admins.',
     tags: ['Jobs'],
     auth: { scopes: ['write'] },
     params: jobParams,

@@ -1,9 +1,12 @@
 /** Decodes BMP: no library at hand reads all of its kinds. Headers are `probe/bmp.ts`'s. */
 import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
 import { Problem } from '../../problem.ts';
 import { type BmpHeader, bitField, readBmpHeader } from '../probe/bmp.ts';
 import { Reader } from '../probe/reader.ts';
+import { HEAD_BYTES, sniff } from '../probe/sniff.ts';
 import type { Facts, Pixels } from '../types.ts';
+import { classify } from './faults.ts';
 
 /**
  * Upright RGB, or RGBA where the bit fields give bits to alpha. An alpha channel that is zero everywhere was
@@ -13,12 +16,20 @@ import type { Facts, Pixels } from '../types.ts';
 export async function decodeBmp(path: string, facts: Facts): Promise<Pixels> {
   const file = await readFile(path);
   const header = await readBmpHeader(Reader.over(file), { maxPixels: facts.width * facts.height });
+  const { width, height, compression } = header;
+  const stored = file.subarray(header.pixelOffset);
+  if (compression === 'jpeg' || compression === 'png') {
+    return decodeFile(stored, header).catch((error: unknown) => {
+      throw classify(error, compression);
+    });
+  }
   const alpha = header.masks[3] !== 0;
   const channels = alpha ? 4 : 3;
-  const data = new Uint8Array(header.width * header.height * channels);
-  const stored = file.subarray(header.pixelOffset);
-  if (header.bitsPerPixel <= 8) {
-    const indices = header.rowBytes === 0 ? runLengths(stored, header) : unpacked(stored, header);
+  const data = new Uint8Array(width * height * channels);
+  if (compression === 'rle24') {
+    runLengths(stored, header, 3, (at, from) => copyPixel24(stored, from, data, at * 3));
+  } else if (header.bitsPerPixel <= 8) {
+    const indices = header.rowBytes === 0 ? runIndices(stored, header) : unpacked(stored, header);
     paint(indices, palette(file, header), data);
   } else if (header.bitsPerPixel === 24) {
     copyRows24(stored, header, data);
@@ -35,6 +46,28 @@ export async function decodeBmp(path: string, facts: Facts): Promise<Pixels> {
     depth: 8,
     ...(icc && icc.length === header.icc!.bytes && { icc }),
   };
+}
+
+/** A JPEG or a PNG in the place of the pixels: meant for printers, so on paper where it is transparent. */
+async function decodeFile(stored: Uint8Array, { width, height, compression }: BmpHeader): Promise<Pixels> {
+  // Nothing else that libvips would know is let through.
+  if (sniff(stored.subarray(0, HEAD_BYTES))?.format !== compression) {
+    throw broken(`The BMP declares a ${compression.toUpperCase()} and does not hold one.`);
+  }
+  const image = sharp(stored, { limitInputPixels: false, failOn: 'warning' });
+  const found = await image.metadata();
+  // The declared size is within the limits, and nothing is decoded before it is known to be true.
+  if (found.width !== width || found.height !== height) {
+    throw broken(
+      `The BMP declares ${width} × ${height} pixels; the picture in it has ${found.width} × ${found.height}.`,
+    );
+  }
+  const data = await image
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer();
+  return { data, width, height, channels: 3, depth: 8 };
 }
 
 const broken = (detail: string) => new Problem('undecodable_image', { detail });
@@ -80,44 +113,76 @@ function unpacked(stored: Uint8Array, header: BmpHeader): Uint8Array {
   return indices;
 }
 
-/** RLE8 and RLE4. Pixels that are skipped have index 0. */
-function runLengths(stored: Uint8Array, header: BmpHeader): Uint8Array {
+/** RLE8 and RLE4, whose runs are of two pixels in turn. What is skipped has index 0, the colour of the background. */
+function runIndices(stored: Uint8Array, header: BmpHeader): Uint8Array {
+  const indices = new Uint8Array(header.width * header.height);
+  if (header.compression === 'rle8') {
+    runLengths(stored, header, 1, (at, from) => {
+      indices[at] = stored[from]!;
+    });
+  } else {
+    runLengths(stored, header, 0.5, (at, from, i) => {
+      indices[at] = i % 2 === 0 ? stored[from]! >> 4 : stored[from]! & 15;
+    });
+  }
+  return indices;
+}
+
+/**
+ * Follows runs, literals, jumps and ends of lines.
+ * @param pixelBytes that a literal pixel takes; two pixels share a byte where it is a half
+ * @param put gives the pixel numbered `at` in the picture what lies at byte `from`; `i` counts within the run
+ */
+function runLengths(
+  stored: Uint8Array,
+  header: BmpHeader,
+  pixelBytes: number,
+  put: (at: number, from: number, i: number) => void,
+): void {
   const { width, height } = header;
-  const nibbles = header.compression === 'rle4';
-  const indices = new Uint8Array(width * height);
+  const valueBytes = Math.max(1, pixelBytes);
   let [x, row, at] = [0, 0, 0];
-  const put = (index: number) => {
+  const place = () => {
     if (x >= width || row >= height) throw broken('A run of the BMP goes past the edge of the picture.');
-    indices[pictureRow(header, row) * width + x++] = index;
+    return pictureRow(header, row) * width + x++;
   };
-  const pixel = (bytes: number, i: number) => (!nibbles ? bytes : i % 2 === 0 ? bytes >> 4 : bytes & 15);
   while (at + 1 < stored.length) {
     const count = stored[at]!;
     const value = stored[at + 1]!;
-    at += 2;
     if (count > 0) {
-      for (let i = 0; i < count; i++) put(pixel(value, i));
-    } else if (value === 0) {
+      at += 1;
+      if (at + valueBytes > stored.length) break;
+      for (let i = 0; i < count; i++) put(place(), at, i);
+      at += valueBytes;
+      continue;
+    }
+    at += 2;
+    if (value === 0) {
       x = 0;
       row += 1;
     } else if (value === 1) {
-      return indices;
+      return;
     } else if (value === 2) {
       if (at + 1 >= stored.length) break;
       x += stored[at]!;
       row += stored[at + 1]!;
       at += 2;
     } else {
-      const bytes = nibbles ? Math.ceil(value / 2) : value;
+      const bytes = Math.ceil(value * pixelBytes);
       if (at + bytes > stored.length) break;
-      for (let i = 0; i < value; i++) put(pixel(stored[at + (nibbles ? i >> 1 : i)]!, i));
+      for (let i = 0; i < value; i++) put(place(), at + Math.floor(i * pixelBytes), i);
       at += bytes + (bytes % 2);
     }
   }
   // The mark for the end may be missing where all rows are there.
   if (row < height - 1 || (row === height - 1 && x < width))
     throw broken('The file ends before its picture does.');
-  return indices;
+}
+
+function copyPixel24(stored: Uint8Array, from: number, data: Uint8Array, to: number): void {
+  data[to] = stored[from + 2]!;
+  data[to + 1] = stored[from + 1]!;
+  data[to + 2] = stored[from]!;
 }
 
 function copyRows24(stored: Uint8Array, header: BmpHeader, data: Uint8Array): void {
@@ -125,9 +190,7 @@ function copyRows24(stored: Uint8Array, header: BmpHeader, data: Uint8Array): vo
     let to = pictureRow(header, row) * header.width * 3;
     const end = row * header.rowBytes + header.width * 3;
     for (let from = row * header.rowBytes; from < end; from += 3, to += 3) {
-      data[to] = stored[from + 2]!;
-      data[to + 1] = stored[from + 1]!;
-      data[to + 2] = stored[from]!;
+      copyPixel24(stored, from, data, to);
     }
   }
 }

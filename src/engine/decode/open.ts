@@ -6,12 +6,18 @@ import type { Limits } from '../limits.ts';
 import { adobeRgbProfile, iccFromCicp, withJpegIcc } from '../metadata/icc.ts';
 import { safeSvg } from '../probe.ts';
 import type { Size } from '../steps/primitive.ts';
-import type { Facts, Orientation, Pixels } from '../types.ts';
+import type { Facts, FrameSequence, Orientation, Pixels } from '../types.ts';
+import { decodeApng, decodeApngFrame } from './apng.ts';
+import { decodeAvis } from './avis.ts';
 import { decodeBmp } from './bmp.ts';
+import { findFfmpeg } from './ffmpeg.ts';
 import { decodeHeif } from './heif.ts';
 import { toSrgbInPlace } from './matrix-profile.ts';
+import { frameCount, framesOf, type Motion, pipelineOfFrames, readMotion } from './motion.ts';
+import type { Opening } from './opening.ts';
 import { pipelineOf } from './pixels.ts';
 import { decodeRaw } from './raw.ts';
+import { decodeClip, decodeVideoFrame } from './video.ts';
 
 export interface Source {
   facts: Facts;
@@ -28,35 +34,134 @@ export interface Source {
   inMemory: boolean;
   /** RGB of 16 bits with a profile: libvips needs to be told to leave its wide working space. */
   wide: boolean;
+  /** Of the frames, where there are several. */
+  motion?: Motion;
 }
 
 export interface OpenOptions {
   limits: Limits;
-  /** The page to open; -1 for all, where they are frames in time. */
-  page: number;
+  opening: Opening;
   signal?: AbortSignal;
   /** Put up with a JPEG's harmless oddities; see `isHarmless`. */
   lenient?: boolean;
 }
 
+/** @throws Problem `invalid_plan` where there is no such page or second; what the decoders throw */
 export async function openSource(path: string, facts: Facts, options: OpenOptions): Promise<Source> {
-  if (facts.family === 'libvips') return openLibvips(path, facts, options);
-  if (options.page > 0) throw noSuchPage(options.page, 1);
+  const { opening } = options;
+  if (facts.family === 'video') return openVideo(path, facts, options);
+  if ('clip' in opening) throw notMoving('A clip', 'start');
+  if ('second' in opening) {
+    if (!facts.animated || facts.pages === 1) throw notMoving('A second', 'second');
+    return openPage(path, facts, await pageAt(path, facts, opening.second, options), options);
+  }
+  return openPage(path, facts, opening.page, options);
+}
+
+async function openPage(
+  path: string,
+  facts: Facts,
+  page: number | 'all' | 'sheets',
+  options: OpenOptions,
+): Promise<Source> {
   const { limits, signal } = options;
+  const moves = facts.animated && facts.pages > 1;
+  if (moves && page !== 0 && facts.format === 'png') {
+    return typeof page === 'number'
+      ? {
+          ...sourceOfPixels(await decodeApngFrame(path, facts, pageOf(page, facts), options), facts),
+          orientation: facts.orientation,
+        }
+      : { ...sourceOfFrames(await decodeApng(path, facts, options), facts), orientation: facts.orientation };
+  }
+  if (moves && page !== 0 && facts.format === 'avif' && (typeof page === 'number' || findFfmpeg())) {
+    const sequence = await decodeAvis(path, facts, { ...limits, ...(signal && { signal }) });
+    return typeof page === 'number'
+      ? sourceOfPixels(framesOf(sequence)[pageOf(page, facts)]!, facts)
+      : sourceOfFrames(sequence, facts);
+  }
+  if (facts.family === 'libvips') {
+    return openLibvips(
+      path,
+      facts,
+      typeof page === 'number' ? page : facts.format === 'avif' ? 0 : -1,
+      options,
+    );
+  }
+  if (typeof page === 'number' && page > 0) throw noSuchPage(page, 1);
   const within = { maxPixels: limits.maxPixels, timeoutMs: limits.timeoutMs, ...(signal && { signal }) };
-  let pixels: Pixels;
+  return sourceOfPixels(await decodeStill(path, facts, within), facts);
+}
+
+function pageOf(page: number, facts: Facts): number {
+  if (page >= facts.pages) throw noSuchPage(page, facts.pages);
+  return page;
+}
+
+async function openVideo(
+  path: string,
+  facts: Facts,
+  { opening, limits, signal }: OpenOptions,
+): Promise<Source> {
+  const within = { ...limits, ...(signal && { signal }) };
+  if ('clip' in opening) return sourceOfFrames(await decodeClip(path, facts, opening.clip, within), facts);
+  if ('page' in opening && typeof opening.page === 'number' && opening.page > 0)
+    throw noSuchPage(opening.page, 1);
+  const at = 'second' in opening ? { second: opening.second } : {};
+  return sourceOfPixels(await decodeVideoFrame(path, facts, at, within), facts);
+}
+
+/** The frame that an animation shows at a second of its first round. */
+async function pageAt(
+  path: string,
+  facts: Facts,
+  second: number,
+  { limits, signal }: OpenOptions,
+): Promise<number> {
+  const { delayMs } =
+    facts.format === 'png'
+      ? await decodeApng(path, facts, { limits, ...(signal && { signal }) })
+      : facts.format === 'avif'
+        ? await decodeAvis(path, facts, { ...limits, ...(signal && { signal }) })
+        : await readMotion(path, facts, signal);
+  let endsMs = 0;
+  for (const [page, delay] of delayMs.entries()) {
+    endsMs += delay;
+    if (second * 1000 < endsMs) return page;
+  }
+  throw new Problem('invalid_plan', {
+    detail: `Second ${second} was asked for; the animation takes ${endsMs / 1000} s.`,
+    errors: [{ path: 'operations.0.second', message: `must be below ${endsMs / 1000}` }],
+  });
+}
+
+async function decodeStill(
+  path: string,
+  facts: Facts,
+  within: { maxPixels: number; timeoutMs: number; signal?: AbortSignal },
+): Promise<Pixels> {
   switch (facts.family) {
     case 'heif':
-      pixels = toSrgbInPlace(withCicp(await decodeHeif(path, facts, within), facts));
-      break;
+      return toSrgbInPlace(withCicp(await decodeHeif(path, facts, within), facts));
     case 'raw':
-      pixels = await decodeRaw(path, facts, within);
-      break;
+      return decodeRaw(path, facts, within);
     case 'bmp':
-      pixels = await decodeBmp(path, facts);
-      break;
+      return decodeBmp(path, facts);
+    default:
+      throw new Error(`${facts.family} is opened otherwise`);
   }
-  return fromPixels(pixels, { ...facts, width: pixels.width, height: pixels.height });
+}
+
+function notMoving(what: string, field: string): Problem {
+  return new Problem('invalid_plan', {
+    detail: `${what} can be taken only of what moves; this file is a still picture${field === 'start' ? ' or an animation' : ''}.`,
+    errors: [
+      {
+        path: `operations.0.${field}`,
+        message: field === 'start' ? 'needs a video' : 'needs a video or an animation',
+      },
+    ],
+  });
 }
 
 function withCicp(pixels: Pixels, facts: Facts): Pixels {
@@ -64,16 +169,28 @@ function withCicp(pixels: Pixels, facts: Facts): Pixels {
   return icc ? { ...pixels, icc } : pixels;
 }
 
-function fromPixels(pixels: Pixels, facts: Facts): Source {
+/** @param facts of the file that they are from; the size is that of the pixels */
+export function sourceOfPixels(pixels: Pixels, facts: Facts): Source {
+  const { width, height, depth, icc } = pixels;
   return {
-    facts,
-    stored: { width: pixels.width, height: pixels.height },
+    facts: { ...facts, width, height },
+    stored: { width, height },
     orientation: 1,
     pages: 1,
     pipeline: () => pipelineOf(pixels),
     shrinks: false,
     inMemory: true,
-    wide: pixels.depth === 16 && pixels.icc !== undefined,
+    wide: depth === 16 && icc !== undefined,
+  };
+}
+
+function sourceOfFrames(sequence: FrameSequence, facts: Facts): Source {
+  const { pixels, frameHeight, delayMs, loop } = sequence;
+  return {
+    ...sourceOfPixels({ ...pixels, height: frameHeight }, facts),
+    pages: frameCount(sequence),
+    pipeline: () => pipelineOfFrames(sequence),
+    motion: { delayMs, loop },
   };
 }
 
@@ -87,7 +204,8 @@ function noSuchPage(page: number, pages: number): Problem {
 async function openLibvips(
   path: string,
   facts: Facts,
-  { limits, page, lenient }: OpenOptions,
+  page: number,
+  { limits, lenient, signal }: OpenOptions,
 ): Promise<Source> {
   if (page >= facts.pages) throw noSuchPage(page, facts.pages);
   const all = page < 0;
@@ -113,10 +231,15 @@ async function openLibvips(
     inMemory: false,
     wide: facts.bitDepth > 8 && facts.iccProfile !== undefined && facts.colorSpace === 'rgb',
   };
-  if (page > 0) {
-    // Pages of a TIFF may differ in size.
-    const { width, height } = await start().metadata();
+  if (all) source.motion = await readMotion(path, facts, signal);
+  if (page > 0 && facts.format === 'tiff') {
+    // Its pages may differ in everything.
+    const { width, height, orientation = 1, depth, icc, space } = await start().metadata();
+    const bitDepth = depth === 'ushort' ? 16 : 8;
     source.stored = { width, height };
+    source.orientation = orientation as Orientation;
+    source.facts = { ...facts, bitDepth, colorSpace: space === 'b-w' || space === 'grey16' ? 'gray' : 'rgb' };
+    source.wide = bitDepth > 8 && icc !== undefined && source.facts.colorSpace === 'rgb';
   }
   if (!cicpIcc) return source;
   const deep = facts.bitDepth > 8;
@@ -132,7 +255,7 @@ async function openLibvips(
     depth: deep ? 16 : 8,
     icc: cicpIcc,
   };
-  return { ...fromPixels(pixels, facts), orientation: facts.orientation };
+  return { ...sourceOfPixels(pixels, facts), facts, orientation: facts.orientation };
 }
 
 /** What libvips is given: the file itself, unless it would be misread as it is. */
@@ -189,5 +312,5 @@ export async function toMemory(source: Source, image: Sharp): Promise<Source> {
     channels: info.channels as Pixels['channels'],
     depth: 8,
   };
-  return fromPixels(pixels, source.facts);
+  return sourceOfPixels(pixels, source.facts);
 }

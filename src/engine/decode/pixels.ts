@@ -2,11 +2,13 @@
 import sharp, { type Sharp } from 'sharp';
 import type { Pixels } from '../types.ts';
 
-export function pipelineOf(pixels: Pixels): Sharp {
+/** @param pageHeight of one of the frames that lie one below the other */
+export function pipelineOf(pixels: Pixels, { pageHeight }: { pageHeight?: number } = {}): Sharp {
   if (pixels.icc) return sharp(tiffOf(pixels, pixels.icc), { limitInputPixels: false });
   const { data, width, height, channels, depth } = pixels;
   const samples = depth === 16 ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2) : data;
-  return sharp(samples, { raw: { width, height, channels }, limitInputPixels: false });
+  const raw = { width, height, channels, ...(pageHeight !== undefined && { pageHeight }) };
+  return sharp(samples, { raw, limitInputPixels: false });
 }
 
 const SHORT = 3;

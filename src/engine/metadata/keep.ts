@@ -35,12 +35,13 @@ export async function keepMetadata(
   source: Facts,
   options: CommandOptions = {},
 ): Promise<{ warnings: string[] }> {
-  if (target.format === 'bmp' || source.format === 'bmp') return { warnings: [] };
+  if (target.format === 'bmp' || target.format === 'svg' || source.format === 'bmp') return { warnings: [] };
   if (await holdsNone(sourcePath, source)) return { warnings: [] };
   try {
     return await withPlainName(sourcePath, async (path) => {
       const { warnings, errors } = await runExiftool(keepArguments(path, target, source), options);
-      return { warnings: [...errors, ...warnings.filter((text) => !NO_WARNING.test(text))] };
+      const expected = source.family === 'video' ? NO_WARNING_OF_VIDEO : NO_WARNING;
+      return { warnings: [...errors, ...warnings.filter((text) => !expected.test(text))] };
     });
   } catch (error) {
     await rm(`${target.path}_exiftool_tmp`, { force: true });
@@ -63,7 +64,7 @@ async function holdsNone(path: string, { format }: Facts): Promise<boolean> {
 function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): string[] {
   const { format, width, height } = target;
   const holdsExif = format !== 'gif';
-  const holdsIptc = format === 'jpeg' || format === 'png' || format === 'tiff';
+  const holdsIptc = format === 'jpeg' || format === 'png' || format === 'apng' || format === 'tiff';
   // Only these decoders leave the turning to us: of the others it is not known whether they have turned.
   const samePixels =
     source.family === 'libvips' &&
@@ -71,16 +72,19 @@ function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): s
     source.orientation === 1 &&
     width === source.width &&
     height === source.height;
-  return [
-    '-m',
-    '-tagsFromFile',
-    sourcePath,
+  const pictures = [
     ...((source.format === 'crw' || source.format === 'raw') && holdsExif ? RAW : []),
     ...(source.format === 'png' ? PNG_TEXT : []),
     ...(holdsIptc ? IPTC : IPTC_AS_XMP),
     ...(holdsExif ? EXIF : EXIF_AS_XMP),
     ...XMP,
     ...(samePixels ? [] : OF_OTHER_PIXELS),
+  ];
+  return [
+    '-m',
+    '-tagsFromFile',
+    sourcePath,
+    ...(source.family === 'video' ? [...(holdsExif ? VIDEO : VIDEO_AS_XMP), ...VIDEO_TEXT] : pictures),
     ...(holdsExif
       ? [
           '-IFD0:Orientation#=1',
@@ -98,6 +102,9 @@ function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): s
 /** An absent coordinate is reported like an invalid one, and a file without metadata as well. */
 const NO_WARNING =
   /^(Error converting value for \S*GPS|Argument "" isn't numeric in abs|No writable tags set)/;
+
+/** And a date that a video does not have. */
+const NO_WARNING_OF_VIDEO = new RegExp(`${NO_WARNING.source}|^Invalid date/time`);
 
 /** A value of the source, in degrees, or none where it is out of bounds. */
 const degrees = (tag: string, limit: number) => `\${${tag}#;$_ = undef if abs($_) > ${limit}}`;
@@ -230,6 +237,56 @@ const RAW = [
   '-EXIF:FocalLength#<FocalLength#',
   '-EXIF:LensModel<LensModel',
   '-EXIF:SerialNumber<SerialNumber',
+];
+
+/** A date that was never set is all zeros; one that is not there at all is empty. */
+const dateOf = (tag: string, then = '') => `\${${tag};$_ = undef unless /^(?!0000)[0-9]{4}:/;${then}}`;
+
+/**
+ * A video tells of its camera in QuickTime's tags, or in Matroska's. Its header counts in UTC, and some cameras note
+ * their own time as well, which is written later and wins.
+ */
+const VIDEO = [
+  '-EXIF:Make<QuickTime:AndroidMake',
+  '-EXIF:Make<QuickTime:Make',
+  '-EXIF:Model<QuickTime:AndroidModel',
+  '-EXIF:Model<QuickTime:Model',
+  '-EXIF:LensModel<QuickTime:CameraLensModel',
+  '-EXIF:Software<QuickTime:Software',
+  ...['QuickTime:CreateDate', 'Matroska:DateTimeOriginal'].flatMap((tag) => [
+    `-EXIF:DateTimeOriginal<${dateOf(tag)}`,
+    `-EXIF:OffsetTimeOriginal<${dateOf(tag, '$_ = "+00:00" if defined')}`,
+  ]),
+  '-EXIF:DateTimeOriginal<QuickTime:CreationDate',
+  '-EXIF:OffsetTimeOriginal<QuickTime:CreationDate',
+  `-GPS:GPSLatitude#<${degrees('Composite:GPSLatitude', 90)}`,
+  '-GPS:GPSLatitudeRef<Composite:GPSLatitude#',
+  `-GPS:GPSLongitude#<${degrees('Composite:GPSLongitude', 180)}`,
+  '-GPS:GPSLongitudeRef<Composite:GPSLongitude#',
+  '-GPS:GPSAltitude<Composite:GPSAltitude',
+  '-GPS:GPSAltitudeRef<Composite:GPSAltitude#',
+];
+
+/** For GIF. */
+const VIDEO_AS_XMP = [
+  '-XMP-tiff:Make<QuickTime:Make',
+  '-XMP-tiff:Model<QuickTime:Model',
+  '-XMP-xmp:CreatorTool<QuickTime:Software',
+  ...['QuickTime:CreateDate', 'Matroska:DateTimeOriginal'].map(
+    (tag) => `-XMP-exif:DateTimeOriginal<${dateOf(tag, '$_ .= "Z" if defined and !/Z$/')}`,
+  ),
+  '-XMP-exif:DateTimeOriginal<QuickTime:CreationDate',
+  `-XMP-exif:GPSLatitude#<${degrees('Composite:GPSLatitude', 90)}`,
+  `-XMP-exif:GPSLongitude#<${degrees('Composite:GPSLongitude', 180)}`,
+  '-XMP-exif:GPSAltitude<Composite:GPSAltitude',
+];
+
+const VIDEO_TEXT = [
+  '-XMP-dc:Title<Matroska:Title',
+  '-XMP-dc:Title<QuickTime:Title',
+  '-XMP-dc:Description<QuickTime:Description',
+  '-XMP-dc:Creator<QuickTime:Artist',
+  '-XMP-dc:Rights<QuickTime:Copyright',
 ];
 
 /** Takes tags back out of the copies before it. */

@@ -1,4 +1,4 @@
-/** The typed fields of `/info`, read by exiftool from EXIF, XMP, IPTC, PNG text and maker notes. */
+/** The typed fields of `/info`, read by exiftool from EXIF, XMP, IPTC, PNG text, maker notes and a video's own tags. */
 import { type ImageInfo, MAX_INFO_KEYWORDS, MAX_INFO_TEXT_CHARS } from '../../contract/info.ts';
 import type { Facts } from '../types.ts';
 import { type CommandOptions, runExiftool, withPlainName } from './exiftool.ts';
@@ -12,6 +12,9 @@ const TAGS = [
   ...['Title', 'ObjectName', 'XPTitle', 'Description', 'Caption-Abstract', 'ImageDescription', 'Subject'],
   ...['Keywords', 'Artist', 'Creator', 'By-line', 'Author', 'Copyright', 'Rights', 'CopyrightNotice'],
   ...['Software', 'CreatorTool'],
+  // Of videos.
+  ...['CreationDate', 'ContentCreateDate', 'AndroidMake', 'AndroidModel', 'CameraLensModel', 'Rotation#'],
+  ...['ColorPrimaries#', 'TransferCharacteristics#'],
 ].map((tag) => `-${tag}`);
 
 /** Values by `group:tag`; groups are exiftool's family 0. */
@@ -29,9 +32,13 @@ export async function readInfo(path: string, facts: Facts, options: CommandOptio
   );
   const tags = parsed(stdout);
   const text = (...names: string[]) => firstOf(tags, names, toText);
+  const { video } = facts;
+  // Pictures have tags of the same containers, which tell of the file and not of the picture.
+  const ofVideo = (...names: string[]) =>
+    video ? names.flatMap((name) => [`QuickTime:${name}`, `Matroska:${name}`]) : [];
   return {
-    camera_make: text('EXIF:Make', 'XMP:Make', 'MakerNotes:Make'),
-    camera_model: text('EXIF:Model', 'XMP:Model', 'MakerNotes:Model'),
+    camera_make: text('EXIF:Make', 'XMP:Make', 'MakerNotes:Make', ...ofVideo('Make', 'AndroidMake')),
+    camera_model: text('EXIF:Model', 'XMP:Model', 'MakerNotes:Model', ...ofVideo('Model', 'AndroidModel')),
     lens: firstOf(
       tags,
       [
@@ -41,10 +48,11 @@ export async function readInfo(path: string, facts: Facts, options: CommandOptio
         'XMP:Lens',
         'MakerNotes:LensModel',
         'MakerNotes:Lens',
+        ...ofVideo('CameraLensModel', 'LensModel'),
       ],
       toLens,
     ),
-    date_taken: dateTaken(tags),
+    date_taken: dateTaken(tags, video !== undefined),
     iso: firstOf(tags, ['EXIF:ISO', 'XMP:ISO', 'MakerNotes:ISO', 'Composite:ISO'], toPositive),
     focal_length: firstOf(
       tags,
@@ -53,17 +61,54 @@ export async function readInfo(path: string, facts: Facts, options: CommandOptio
     ),
     aperture: firstOf(tags, ['Composite:Aperture'], toRounded),
     shutter_speed: firstOf(tags, ['Composite:ShutterSpeed'], toShutterSpeed),
-    orientation: firstOf(tags, ['EXIF:Orientation'], toOrientation) ?? facts.orientation,
-    color_space: toText(facts.iccProfile) ?? exifColorSpace(tags) ?? COLOR_SPACES[facts.colorSpace],
+    orientation:
+      firstOf(tags, ['EXIF:Orientation'], toOrientation) ??
+      (video && QUARTER_TURNS.get(tags['Composite:Rotation'])) ??
+      facts.orientation,
+    color_space: video
+      ? videoColorSpace(tags)
+      : (toText(facts.iccProfile) ?? exifColorSpace(tags) ?? COLOR_SPACES[facts.colorSpace]),
     gps: position(tags),
-    title: text('XMP:Title', 'IPTC:ObjectName', 'EXIF:XPTitle', 'PNG:Title'),
-    description: text('XMP:Description', 'IPTC:Caption-Abstract', 'EXIF:ImageDescription', 'PNG:Description'),
+    title: text('XMP:Title', 'IPTC:ObjectName', 'EXIF:XPTitle', 'PNG:Title', ...ofVideo('Title')),
+    description: text(
+      ...['XMP:Description', 'IPTC:Caption-Abstract', 'EXIF:ImageDescription', 'PNG:Description'],
+      ...ofVideo('Description'),
+    ),
     keywords: keywords(tags),
-    artist: text('EXIF:Artist', 'XMP:Creator', 'IPTC:By-line', 'PNG:Artist', 'PNG:Author'),
-    copyright: text('EXIF:Copyright', 'XMP:Rights', 'IPTC:CopyrightNotice', 'PNG:Copyright'),
-    software: text('EXIF:Software', 'XMP:CreatorTool', 'PNG:Software'),
+    artist: text(
+      'EXIF:Artist',
+      'XMP:Creator',
+      'IPTC:By-line',
+      'PNG:Artist',
+      'PNG:Author',
+      ...ofVideo('Artist', 'Author'),
+    ),
+    copyright: text(
+      'EXIF:Copyright',
+      'XMP:Rights',
+      'IPTC:CopyrightNotice',
+      'PNG:Copyright',
+      ...ofVideo('Copyright'),
+    ),
+    software: text('EXIF:Software', 'XMP:CreatorTool', 'PNG:Software', ...ofVideo('Software')),
+    ...(video && {
+      video: {
+        duration_seconds: video.durationSeconds,
+        frame_rate: video.frameRate ?? null,
+        video_codec: toText(video.videoCodec),
+        audio_codec: toText(video.audioCodec),
+      },
+    }),
   };
 }
+
+/** Clockwise degrees that a player turns a video by. */
+const QUARTER_TURNS: ReadonlyMap<unknown, number> = new Map([
+  [0, 1],
+  [90, 6],
+  [180, 3],
+  [270, 8],
+]);
 
 function parsed(stdout: string): Tags {
   try {
@@ -130,7 +175,7 @@ function toShutterSpeed(value: unknown): string | null {
   return seconds < 0.25001 ? `1/${Math.round(1 / seconds)}` : String(Number(seconds.toFixed(1)));
 }
 
-function dateTaken(tags: Tags): string | null {
+function dateTaken(tags: Tags, isVideo: boolean): string | null {
   const candidates: [date: string, offset?: string][] = [
     ['EXIF:DateTimeOriginal', 'EXIF:OffsetTimeOriginal'],
     ['XMP:DateTimeOriginal', 'EXIF:OffsetTimeOriginal'],
@@ -144,7 +189,16 @@ function dateTaken(tags: Tags): string | null {
     const value = toIsoDate(tags[date], offset && tags[offset]);
     if (value !== null) return value;
   }
-  return null;
+  return isVideo ? recorded(tags) : null;
+}
+
+/** By the camera's own clock where it says so; the header of the movie counts in UTC (ISO/IEC 14496-12, 8.2.2.3). */
+function recorded(tags: Tags): string | null {
+  const local = ['QuickTime:CreationDate', 'QuickTime:DateTimeOriginal', 'QuickTime:ContentCreateDate'];
+  return (
+    firstOf(tags, local, (value) => toIsoDate(value, undefined)) ??
+    firstOf(tags, ['Matroska:DateTimeOriginal', 'QuickTime:CreateDate'], (value) => toIsoDate(value, 'Z'))
+  );
 }
 
 const DATE = /^(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?\s*(Z|[+-]\d\d:\d\d)?$/;
@@ -201,6 +255,23 @@ function exifColorSpace(tags: Tags): string | null {
   if (space === 2 || (space === 65_535 && tags['EXIF:InteropIndex'] === 'R03')) return 'Adobe RGB';
   return null;
 }
+
+/** Code points of ISO/IEC 23091-2, where the video has them in its container. */
+function videoColorSpace(tags: Tags): string | null {
+  const gamut = VIDEO_GAMUTS.get(tags['QuickTime:ColorPrimaries'] ?? tags['Matroska:ColorPrimaries']);
+  const transfer = tags['QuickTime:TransferCharacteristics'] ?? tags['Matroska:TransferCharacteristics'];
+  const curve = transfer === 16 ? 'PQ' : transfer === 18 ? 'HLG' : undefined;
+  return [gamut, curve].filter((part) => part !== undefined).join(' ') || null;
+}
+
+const VIDEO_GAMUTS: ReadonlyMap<unknown, string> = new Map([
+  [1, 'BT.709'],
+  [5, 'BT.601'],
+  [6, 'BT.601'],
+  [9, 'BT.2020'],
+  [11, 'DCI-P3'],
+  [12, 'Display P3'],
+]);
 
 /** Where the file says nothing. */
 const COLOR_SPACES: Record<Facts['colorSpace'], string> = {

@@ -22,9 +22,17 @@ export interface TaskOptions {
   patient?: boolean | undefined;
 }
 
+export interface EngineOptions extends PoolOptions {
+  /** For requests that bring none: see `RenderRequest`. */
+  matteModelPath?: string | undefined;
+}
+
 export class Pool extends TaskPool<EngineTasks> {
-  constructor(options: PoolOptions) {
+  readonly #defaults: Pick<RenderRequest, 'matteModelPath'>;
+
+  constructor({ matteModelPath, ...options }: EngineOptions) {
     super(new URL(`./tasks${extname(import.meta.url)}`, import.meta.url), options);
+    this.#defaults = matteModelPath === undefined ? {} : { matteModelPath };
   }
 
   /**
@@ -36,7 +44,11 @@ export class Pool extends TaskPool<EngineTasks> {
     request: Omit<RenderRequest, 'signal' | 'onRendition'>,
     { onRendition, ...options }: TaskOptions & { onRendition?: (rendition: Rendition) => void } = {},
   ): Promise<RenderResult> {
-    return this.run('render', request, { ...options, limits: request.limits, report: onRendition });
+    return this.run(
+      'render',
+      { ...this.#defaults, ...request },
+      { ...options, limits: request.limits, report: onRendition },
+    );
   }
 
   /**

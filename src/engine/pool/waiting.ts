@@ -1,5 +1,8 @@
+/** After so long a task stands before all that came later, whatever their priority: nobody waits for ever. */
+const PATIENCE_MS = 5_000;
+
 /** Tasks that wait for a child: higher priority first, and in the order of their arrival within a priority. */
-export class WaitingList<T extends { readonly priority: number }> {
+export class WaitingList<T extends { readonly priority: number; readonly queuedAt: number }> {
   readonly #items: T[] = [];
 
   get length(): number {
@@ -17,7 +20,13 @@ export class WaitingList<T extends { readonly priority: number }> {
   }
 
   take(): T | undefined {
-    return this.#items.shift();
+    const [first] = this.#items;
+    if (!first) return undefined;
+    const oldest = this.#items.reduce((a, b) => (b.queuedAt < a.queuedAt ? b : a), first);
+    const isPatient = performance.now() - oldest.queuedAt < PATIENCE_MS;
+    const next = isPatient ? first : oldest;
+    this.remove(next);
+    return next;
   }
 
   /** @returns whether it was waiting */

@@ -9,13 +9,15 @@ const FILE_HEADER_BYTES = 14;
 /** `MBED`, as a number. */
 const PROFILE_EMBEDDED = 0x4d424544;
 
-export type BmpCompression = 'rgb' | 'rle8' | 'rle4' | 'bitfields';
+/** `jpeg` and `png` are whole files in the place of the pixels; `rle24` is OS/2's. */
+export type BmpCompression = 'rgb' | 'rle8' | 'rle4' | 'rle24' | 'bitfields' | 'jpeg' | 'png';
 
 export interface BmpHeader {
   width: number;
   height: number;
   topDown: boolean;
-  bitsPerPixel: 1 | 2 | 4 | 8 | 16 | 24 | 32;
+  /** Nothing where a JPEG or a PNG has its own. */
+  bitsPerPixel: 0 | 1 | 2 | 4 | 8 | 16 | 24 | 32;
   compression: BmpCompression;
   /** Red, green, blue, alpha; all zero where the depth has a palette, alpha zero for none. */
   masks: readonly [number, number, number, number];
@@ -25,7 +27,7 @@ export interface BmpHeader {
   /** 3 in OS/2 1.x, else 4; blue first. */
   paletteEntryBytes: 3 | 4;
   pixelOffset: number;
-  /** Bytes of a stored row, padded to four; 0 where rows are run-length encoded. */
+  /** Bytes of a stored row, padded to four; 0 where rows are not stored as such. */
   rowBytes: number;
   /** Of a V5 header that embeds one. */
   icc?: { offset: number; bytes: number };
@@ -48,11 +50,13 @@ export async function readBmpHeader(reader: Reader, limits: Pick<Limits, 'maxPix
   if (width < 0) throw broken(`The BMP declares a width of ${width} pixels.`);
   checkSides(width, height, 'BMP');
   checkPixels(width, height, limits);
-  const bitsPerPixel = info.u16(isCore ? 10 : 14);
+  const depth = info.u16(isCore ? 10 : 14);
+  const compression = readCompression(isCore ? 0 : field(16), depth, headerBytes);
+  const isFile = compression === 'jpeg' || compression === 'png';
+  const bitsPerPixel = isFile ? 0 : depth;
   if (!isDepth(bitsPerPixel)) throw broken(`BMP with ${bitsPerPixel} bits a pixel is not supported.`);
-  const compression = readCompression(isCore ? 0 : field(16), bitsPerPixel, headerBytes);
-  if (rows < 0 && compression.startsWith('rle'))
-    throw broken('A run-length encoded BMP cannot be stored top-down.');
+  const isRuns = compression.startsWith('rle');
+  if (rows < 0 && isRuns) throw broken('A run-length encoded BMP cannot be stored top-down.');
   const bitfields = compression === 'bitfields';
   // After a 40-byte header, masks lie where the palette would begin.
   const alphaField = info.length >= 56 && headerBytes !== 64;
@@ -61,13 +65,15 @@ export async function readBmpHeader(reader: Reader, limits: Pick<Limits, 'maxPix
     ? await readMasks(reader, outside, headerBytes)
     : defaultMasks(bitsPerPixel, alphaField ? info : undefined);
   const paletteOffset = FILE_HEADER_BYTES + headerBytes + outside;
-  const pixelOffset = start.u32(10) || paletteOffset;
-  const rowBytes = compression.startsWith('rle') ? 0 : Math.ceil((width * bitsPerPixel) / 32) * 4;
+  const paletteEntryBytes = isCore ? 3 : 4;
+  const declared = isCore ? 0 : field(32);
+  const isPalette = bitsPerPixel > 0 && bitsPerPixel <= 8;
+  const colors = isPalette ? Math.min(declared || Infinity, 2 ** bitsPerPixel) : 0;
+  const pixelOffset = start.u32(10) || paletteOffset + colors * paletteEntryBytes;
+  const rowBytes = isRuns ? 0 : Math.ceil((width * bitsPerPixel) / 32) * 4;
   // The padding of the last row may be missing.
   const pixelBytes = rowBytes === 0 ? 1 : rowBytes * (height - 1) + Math.ceil((width * bitsPerPixel) / 8);
   if (pixelOffset + pixelBytes > reader.size) throw broken('The file ends before its picture does.');
-  const paletteEntryBytes = isCore ? 3 : 4;
-  const declared = isCore ? 0 : field(32);
   return {
     width,
     height,
@@ -75,7 +81,11 @@ export async function readBmpHeader(reader: Reader, limits: Pick<Limits, 'maxPix
     bitsPerPixel,
     compression,
     masks,
-    paletteLength: paletteLength(bitsPerPixel, declared, paletteOffset, pixelOffset, paletteEntryBytes),
+    // It ends where the pixels begin, if they do not begin before it.
+    paletteLength:
+      pixelOffset > paletteOffset
+        ? Math.min(colors, Math.floor((pixelOffset - paletteOffset) / paletteEntryBytes))
+        : colors,
     paletteOffset,
     paletteEntryBytes,
     pixelOffset,
@@ -89,15 +99,21 @@ const embeddedProfile = (info: Fields) => ({
   bytes: info.u32(116),
 });
 
-const isDepth = (bits: number): bits is BmpHeader['bitsPerPixel'] => [1, 2, 4, 8, 16, 24, 32].includes(bits);
+const isDepth = (bits: number): bits is BmpHeader['bitsPerPixel'] =>
+  [0, 1, 2, 4, 8, 16, 24, 32].includes(bits);
 
-function readCompression(code: number, bitsPerPixel: number, headerBytes: number): BmpCompression {
-  const os2 = headerBytes === 64;
-  if (code === 0) return 'rgb';
-  if (code === 1 && bitsPerPixel === 8) return 'rle8';
-  if (code === 2 && bitsPerPixel === 4) return 'rle4';
-  if ((code === 3 || code === 6) && !os2 && (bitsPerPixel === 16 || bitsPerPixel === 32)) return 'bitfields';
-  throw broken(`BMP compression ${code} with ${bitsPerPixel} bits a pixel is not supported.`);
+/** The same numbers mean other things in OS/2 2.x, whose headers are those that no Windows version has. */
+function readCompression(code: number, depth: number, headerBytes: number): BmpCompression {
+  const os2 = headerBytes < 40 || headerBytes === 64;
+  if (code === 0 && depth !== 0) return 'rgb';
+  if (code === 1 && depth === 8) return 'rle8';
+  if (code === 2 && depth === 4) return 'rle4';
+  if (os2 && code === 4 && depth === 24) return 'rle24';
+  if (os2 && code === 3) throw broken('BMP with Huffman compression, of OS/2, is not supported.');
+  if (!os2 && (code === 3 || code === 6) && (depth === 16 || depth === 32)) return 'bitfields';
+  if (!os2 && code === 4) return 'jpeg';
+  if (!os2 && code === 5) return 'png';
+  throw broken(`BMP compression ${code} with ${depth} bits a pixel is not supported.`);
 }
 
 async function readMasks(reader: Reader, outside: number, headerBytes: number): Promise<BmpHeader['masks']> {
@@ -127,20 +143,6 @@ function defaultMasks(bitsPerPixel: number, withAlpha: Fields | undefined): BmpH
   return [0xff0000, 0xff00, 0xff, withAlpha?.u32(52) === 0xff000000 ? 0xff000000 : 0];
 }
 
-function paletteLength(
-  bitsPerPixel: number,
-  declared: number,
-  paletteOffset: number,
-  pixelOffset: number,
-  entryBytes: number,
-): number {
-  if (bitsPerPixel > 8) return 0;
-  const most = 2 ** bitsPerPixel;
-  const wanted = declared === 0 || declared > most ? most : declared;
-  const room = pixelOffset > paletteOffset ? Math.floor((pixelOffset - paletteOffset) / entryBytes) : wanted;
-  return Math.min(wanted, room);
-}
-
 export async function probeBmp(reader: Reader, limits: Limits): Promise<Header> {
   const header = await readBmpHeader(reader, limits);
   const profile = header.icc && header.icc.bytes <= MAX_ICC_BYTES ? header.icc : undefined;
@@ -154,7 +156,7 @@ export async function probeBmp(reader: Reader, limits: Limits): Promise<Header> 
     animated: false,
     alpha: header.masks[3] !== 0,
     bitDepth: 8,
-    colorSpace: header.bitsPerPixel <= 8 ? 'palette' : 'rgb',
+    colorSpace: header.bitsPerPixel > 0 && header.bitsPerPixel <= 8 ? 'palette' : 'rgb',
     ...(iccProfile && { iccProfile }),
   };
 }

@@ -35,6 +35,11 @@ export const FORMATS: Readonly<Record<SourceFormat, FormatKind>> = {
   rw2: by('raw', 'image/x-panasonic-rw2', 'RW2'),
   orf: by('raw', 'image/x-olympus-orf', 'ORF'),
   raw: by('raw', 'image/x-dcraw', 'camera RAW'),
+  mp4: by('video', 'video/mp4', 'MP4'),
+  mov: by('video', 'video/quicktime', 'QuickTime'),
+  '3gp': by('video', 'video/3gpp', '3GP'),
+  webm: by('video', 'video/webm', 'WebM'),
+  mkv: by('video', 'video/matroska', 'Matroska'),
 };
 
 /** The bytes claim to be this format and do not keep to it. */

@@ -55,7 +55,7 @@ export async function probePng(reader: Reader, limits: Limits): Promise<Header> 
     const body = at + 8;
     if (type === 'IDAT') hasData = true;
     else if (type === 'tRNS' && head.colorType < 4) alpha = true;
-    else if (type === 'acTL' && !hasData && length >= 8) frames = (await reader.fields(body, 8)).u32(0);
+    else if (type === 'acTL' && !hasData && length === 8) frames = (await frameCount(reader, at)) ?? frames;
     else if (type === 'eXIf') orientation = await exifOrientation(reader, body);
     else if (type === 'iCCP' && !hasData) iccProfile = await readProfile(reader, body, length);
     else if (type === 'cICP' && !hasData && length === 4) cicp = readCicp(await reader.fields(body, 4));
@@ -88,6 +88,12 @@ async function readHead(reader: Reader) {
     throw broken(`The PNG declares colour type ${colorType} with ${depth} bits, which does not exist.`);
   }
   return { width: ihdr.u32(8), height: ihdr.u32(12), depth, colorType };
+}
+
+/** An animation header (acTL) with a wrong checksum is skipped, as libpng does: the picture stands still. */
+async function frameCount(reader: Reader, at: number): Promise<number | undefined> {
+  const chunk = await reader.fields(at + 4, 16);
+  return crc32(chunk.bytes.subarray(0, 12)) === chunk.u32(12) ? chunk.u32(4) : undefined;
 }
 
 const readCicp = (cicp: Fields) => ({

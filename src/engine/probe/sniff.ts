@@ -1,7 +1,9 @@
 /** What a file is, by its first bytes. Its name and the Content-Type that came with it count for nothing. */
 import { constants, gunzipSync } from 'node:zlib';
+import { FFMPEG_MISSING, findFfmpeg } from '../decode/ffmpeg.ts';
 import type { Family, SourceFormat } from '../types.ts';
 import { FORMATS } from './header.ts';
+import { docType } from './matroska.ts';
 import { xmlRootName } from './svg-text.ts';
 
 export interface Sniffed {
@@ -18,15 +20,23 @@ const SVGZ_HEAD_BYTES = 4 * 1024;
 
 const HEIF_BRANDS = ['heic', 'heix', 'hevc', 'hevx', 'heim', 'heis', 'hevm', 'hevs', 'mif1', 'mif2', 'msf1'];
 const AVIF_BRANDS = ['avif', 'avis'];
+/** Brands of MP4 in the wide sense (https://mp4ra.org/registered-types/brands): players, cameras, streams, 3GPP. */
+const MOVIE_BRANDS =
+  /^(qt {2}|iso[m2-9a]|mp4[12]|mp7[12]|avc1|M4V[ HP]|f4v |MSNV|mmp4|3g[eghprst2][0-9a-z]|3g2[a-c]|dash|msdh|msix|cmf[a-z0-9]|XAVC|CAEP|caqv|niko|ND[SX][CHMPS]|pana|hvc1|dby1|MFSM)$/;
+const AUDIO_BRANDS = ['M4A ', 'M4B ', 'M4P '];
 
 /**
- * The format by content, from the first 64 KB; undefined for what is not supported. TIFF stands for the RAW
- * formats that are TIFF inside, where only directories deeper in the file tell: `probe` does.
+ * The format by content, from the first 64 KB; undefined for what is not supported, videos among it where ffmpeg is
+ * missing. TIFF stands for the RAW formats that are TIFF inside, where only directories deeper in the file tell:
+ * `probe` does.
  */
 export function sniff(head: Uint8Array): Sniffed | undefined {
   const format = sniffFormat(head);
-  return format && { format, family: FORMATS[format].family, mime: FORMATS[format].mime };
+  if (!format || isBeyondReach(format)) return undefined;
+  return { format, family: FORMATS[format].family, mime: FORMATS[format].mime };
 }
+
+const isBeyondReach = (format: SourceFormat) => FORMATS[format].family === 'video' && !findFfmpeg();
 
 function sniffFormat(head: Uint8Array): SourceFormat | undefined {
   const text = latin1(head, 0, 32);
@@ -35,6 +45,8 @@ function sniffFormat(head: Uint8Array): SourceFormat | undefined {
   if (/^GIF8[79]a/.test(text)) return 'gif';
   if (text.startsWith('RIFF') && text.startsWith('WEBP', 8)) return 'webp';
   if (text.startsWith('ftyp', 4)) return sniffBrand(head);
+  if (isOldQuickTime(head, text)) return 'mov';
+  if (text.startsWith('\x1a\x45\xdf\xa3')) return sniffDocType(head);
   if (/^(II[*+]\0|MM\0[*+])/.test(text)) return text.startsWith('CR', 8) ? 'cr2' : 'tiff';
   if (/^(IIRO|IIRS|MMOR)/.test(text)) return 'orf';
   if (text.startsWith('IIU\0')) return 'rw2';
@@ -60,9 +72,28 @@ function sniffBrand(head: Uint8Array): SourceFormat | undefined {
   const { major, all } = brands(head);
   if (major === 'crx ') return 'cr3';
   if (AVIF_BRANDS.includes(major)) return 'avif';
-  if (!HEIF_BRANDS.includes(major)) return undefined;
+  if (!HEIF_BRANDS.includes(major)) return movieBrand(major, all);
   const generic = major.startsWith('mi') || major === 'msf1';
   return generic && all.some((brand) => AVIF_BRANDS.includes(brand)) ? 'avif' : 'heic';
+}
+
+function movieBrand(major: string, all: string[]): SourceFormat | undefined {
+  if (AUDIO_BRANDS.includes(major) || !all.some((brand) => MOVIE_BRANDS.test(brand))) return undefined;
+  if (major === 'qt  ') return 'mov';
+  return major.startsWith('3g') ? '3gp' : 'mp4';
+}
+
+/** Before there was `ftyp`, a movie began with any of its boxes. In a text, four letters before are a size of 512 MB. */
+function isOldQuickTime(head: Uint8Array, text: string): boolean {
+  if (!/^(moov|mdat|wide|pnot|free|skip)$/.test(text.slice(4, 8))) return false;
+  const size = new DataView(head.buffer, head.byteOffset).getUint32(0);
+  return size <= 1 || (size >= 8 && size < 0x2000_0000);
+}
+
+function sniffDocType(head: Uint8Array): SourceFormat | undefined {
+  const type = docType(head);
+  if (type === 'webm') return 'webm';
+  return type === 'matroska' ? 'mkv' : undefined;
 }
 
 /** `BM` begins many texts: the reserved fields and the size of the second header must fit too. */
@@ -84,11 +115,6 @@ function isSvg(head: Uint8Array): boolean {
     return false;
   }
 }
-
-const VIDEO_BRANDS: Readonly<Record<string, string>> = {
-  'qt  ': 'a QuickTime video',
-  'M4A ': 'an audio file',
-};
 
 /** Magic bytes of what people upload by mistake. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
@@ -119,11 +145,21 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/^\s*[{[]\s*["\]}{[\d]/, 'JSON text'],
 ];
 
+/** Why it is that a file which would be read elsewhere is not read here; undefined for all others. */
+export function missingTool(head: Uint8Array): string | undefined {
+  const format = sniffFormat(head);
+  return format && isBeyondReach(format) ? FFMPEG_MISSING : undefined;
+}
+
 /** In a few words what an unsupported file is, with its article; undefined where its bytes do not tell. */
 export function describeUnsupported(head: Uint8Array): string | undefined {
   const text = latin1(head, 0, 256);
-  if (text.startsWith('ftyp', 4)) return VIDEO_BRANDS[text.slice(8, 12)] ?? 'an MP4 video';
-  if (/^(moov|mdat|wide|free|skip)$/.test(text.slice(4, 8))) return 'a QuickTime video';
+  if (text.startsWith('ftyp', 4)) {
+    const brand = text.slice(8, 12);
+    if (AUDIO_BRANDS.includes(brand)) return 'an audio file';
+    return brand === 'qt  ' ? 'a QuickTime video' : 'an MP4 video';
+  }
+  if (isOldQuickTime(head, text)) return 'a QuickTime video';
   const known = OTHERS.find(([magic]) => magic.test(text));
   if (known) return known[1];
   if (/^(\xef\xbb\xbf)?\s*</.test(text)) return 'an XML or HTML text';

@@ -6,10 +6,11 @@ import { asOrientation } from './exif.ts';
 import { broken, checkPixels, checkSides, type Header, upright } from './header.ts';
 import { iccDescription, MAX_ICC_BYTES } from './icc.ts';
 import { type Entry, type Ifd, Tiff } from './ifd.ts';
-import type { Reader } from './reader.ts';
+import { Reader } from './reader.ts';
 
 const TAG = {
   subfileType: 254,
+  oldSubfileType: 255,
   width: 256,
   height: 257,
   bitsPerSample: 258,
@@ -66,7 +67,7 @@ async function probePages(tiff: Tiff, first: Ifd, limits: Limits): Promise<Heade
     format: 'tiff',
     ...upright(width, height, orientation),
     orientation,
-    pages: await countPages(tiff, first, limits.maxFrames + 1),
+    pages: await countPages(tiff, limits.maxFrames + 1),
     animated: false,
     alpha: await hasAlpha(tiff, first),
     bitDepth,
@@ -113,22 +114,51 @@ async function profileName(tiff: Tiff, ifd: Ifd): Promise<string | undefined> {
   return iccDescription(await tiff.reader.upTo(entry.offset, entry.bytes));
 }
 
-/** Directories of the main chain; one that leads back, or cannot be read, ends it. */
-async function countPages(tiff: Tiff, first: Ifd, max: number): Promise<number> {
-  const seen = new Set([tiff.first]);
-  let pages = 1;
-  let next = first.next;
-  while (next !== 0 && !seen.has(next) && pages < max) {
-    seen.add(next);
-    try {
-      next = (await tiff.ifd(next)).next;
-    } catch (error) {
-      if (error instanceof Problem && error.code === 'undecodable_image') break;
-      throw error;
-    }
-    pages += 1;
+/**
+ * Which of a TIFF's pages, from 0, are pictures of their own: thumbnails, smaller copies and masks, which other
+ * directories of the chain may hold, are not. The first always counts.
+ */
+export async function tiffPages(path: string, maxPages: number, signal?: AbortSignal): Promise<number[]> {
+  await using reader = await Reader.open(path, signal);
+  const tiff = await Tiff.open(reader);
+  const pages: number[] = [];
+  let index = 0;
+  for await (const ifd of chain(tiff, maxPages)) {
+    if (index === 0 || !(await isSecondary(tiff, ifd))) pages.push(index);
+    index += 1;
   }
   return pages;
+}
+
+const REDUCED_OR_MASK = 1 | 4;
+const OLD_REDUCED = 2;
+
+async function isSecondary(tiff: Tiff, ifd: Ifd): Promise<boolean> {
+  const kind = (await tiff.number(ifd, TAG.subfileType)) ?? 0;
+  return (kind & REDUCED_OR_MASK) !== 0 || (await tiff.number(ifd, TAG.oldSubfileType)) === OLD_REDUCED;
+}
+
+async function countPages(tiff: Tiff, max: number): Promise<number> {
+  let pages = 0;
+  for await (const _ of chain(tiff, max)) pages += 1;
+  return pages;
+}
+
+/** Directories of the main chain; one that leads back, or cannot be read, ends it. */
+async function* chain(tiff: Tiff, max: number): AsyncGenerator<Ifd> {
+  const seen = new Set<number>();
+  for (let at = tiff.first; at !== 0 && !seen.has(at) && seen.size < max; ) {
+    seen.add(at);
+    let ifd: Ifd;
+    try {
+      ifd = await tiff.ifd(at);
+    } catch (error) {
+      if (error instanceof Problem && error.code === 'undecodable_image') return;
+      throw error;
+    }
+    yield ifd;
+    at = ifd.next;
+  }
 }
 
 /** @throws Problem where a strip or tile of the first page lies outside of the file. */

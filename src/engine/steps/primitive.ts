@@ -22,8 +22,8 @@ export type Primitive =
   | { do: 'orient'; orientation: Orientation }
   /** Any angle that is no multiple of 90, clockwise. */
   | { do: 'rotate'; angle: number; background: HexColor }
-  | { do: 'flatten'; background: HexColor }
-  | { do: 'grayscale' };
+  /** Gaussian, by its standard deviation in px. */
+  | { do: 'blur'; sigma: number };
 
 /** The size after a primitive. A free rotation grows to the bounding box. */
 export function sizeAfter(primitive: Primitive, size: Size): Size {
@@ -48,8 +48,7 @@ export function sizeAfter(primitive: Primitive, size: Size): Size {
         height: Math.round(size.width * sin + size.height * cos),
       };
     }
-    case 'flatten':
-    case 'grayscale':
+    case 'blur':
       return size;
   }
 }

@@ -12,20 +12,10 @@ import { planSchema } from '../../../src/contract/plan.ts';
 import { normalizePlan, parsePlan, planHash } from '../../../src/contract/plan-normal.ts';
 import { Problem } from '../../../src/problem.ts';
 import { plans } from './plan-arbitrary.ts';
+import { problemOf } from './plan-problem.ts';
 
 const operations = (...given: Operation[]) => normalizePlan({ operations: given }).operations;
 const output = (given: OutputOptions) => normalizePlan({ output: given }).output;
-
-function problemOf(run: () => unknown): Problem {
-  try {
-    run();
-  } catch (error) {
-    assert.ok(error instanceof Problem, `expected a Problem, got ${error}`);
-    assert.equal(error.code, 'invalid_plan');
-    return error;
-  }
-  assert.fail('expected a Problem');
-}
 
 describe('the normal form', () => {
   test('writes out what an empty plan means', () => {
@@ -47,6 +37,7 @@ describe('the normal form', () => {
         const normal = normalizePlan(plan);
         assert.deepEqual(plan, before);
         assert.deepEqual(normalizePlan(normal), normal);
+        assert.deepEqual(parsePlan(plan), normal);
         assert.ok(planSchema.safeParse(normal).success);
       }),
     );
@@ -197,6 +188,80 @@ describe('the normal form', () => {
     ]);
   });
 
+  test('writes out the defaults of every operation, and drops what changes nothing', () => {
+    assert.deepEqual(
+      operations(
+        { op: 'adjust', contrast: 1.23456 },
+        { op: 'adjust', brightness: 1, hue: 360, exposure: -0 },
+        { op: 'sharpen' },
+        { op: 'sharpen', amount: 0.000_01, radius: 3 },
+        { op: 'background', method: 'auto' },
+        { op: 'background', method: 'auto', mask: true, color: '#fff' },
+        { op: 'threshold' },
+        { op: 'dither' },
+        { op: 'trim' },
+        { op: 'colorspace', space: 'grayscale' },
+        { op: 'watermark', text: ' a ', color: '#FFF' },
+      ),
+      [
+        { op: 'adjust', brightness: 1, contrast: 1.2346, saturation: 1, hue: 0, gamma: 1, exposure: 0 },
+        { op: 'sharpen', amount: 1, radius: 1 },
+        { op: 'background', method: 'auto', color: '#00000000', mask: false },
+        { op: 'background', method: 'auto', color: '#00000000', mask: true },
+        { op: 'threshold', level: 128 },
+        { op: 'dither', method: 'floyd-steinberg' },
+        { op: 'trim', threshold: 10 },
+        { op: 'grayscale' },
+        {
+          op: 'watermark',
+          text: 'a',
+          color: '#ffffff',
+          gravity: 'southeast',
+          opacity: 0.5,
+          scale: 0.2,
+          margin: 16,
+          tile: false,
+        },
+      ],
+    );
+    assert.deepEqual(operations({ op: 'clip', start: 2 }), [{ op: 'clip', start: 2, duration: 3, fps: 10 }]);
+    assert.deepEqual(operations({ op: 'vectorize' }), [
+      { op: 'vectorize', colors: 'color', detail: 'medium', maxBytes: 2_000_000 },
+    ]);
+  });
+
+  test('turns mm into px by the dots an inch, which it then writes into the file', () => {
+    const print = (dpi?: number, enlarge?: boolean) =>
+      normalizePlan({
+        operations: [{ op: 'resize', width: 80, unit: 'mm', ...(enlarge !== undefined && { enlarge }) }],
+        output: { ...(dpi !== undefined && { dpi }) },
+      });
+    assert.deepEqual(print(254).operations, [{ op: 'resize', width: 800, fit: 'contain', enlarge: true }]);
+    assert.equal(print(254).output.dpi, 254);
+    assert.equal(print().output.dpi, 300);
+    assert.deepEqual(print(undefined, false).operations, [
+      { op: 'resize', width: 945, fit: 'contain', enlarge: false },
+    ]);
+  });
+
+  test('gives a bit its compression and something to lie on, and a format only depths of its own', () => {
+    assert.deepEqual(output({ format: 'tiff', depth: 1 }), {
+      format: 'tiff',
+      metadata: 'keep',
+      depth: 1,
+      compression: 'g4',
+      background: '#ffffff',
+    });
+    assert.deepEqual(output({ format: 'tiff', compression: 'g4' }), output({ format: 'tiff', depth: 1 }));
+    assert.equal(output({ format: 'tiff', depth: 1, compression: 'lzw' }).compression, 'lzw');
+    assert.deepEqual(output({ format: 'tiff', compression: 'lzw' }), { format: 'tiff', metadata: 'keep' });
+    assert.equal(output({ format: 'png', depth: 1 }).background, '#ffffff');
+    assert.equal(output({ format: 'png', depth: 8 }).background, undefined);
+    assert.deepEqual(output({ format: 'bmp', depth: 32 }), { format: 'bmp', metadata: 'keep', depth: 32 });
+    assert.deepEqual(output({ format: 'bmp', depth: 24 }), output({ format: 'bmp' }));
+    assert.equal(output({ format: 'webp', depth: 16, dpi: 72, compression: 'none' }).depth, undefined);
+  });
+
   test('drops a second grayscale or flatten in a row, and those only', () => {
     const grayscale = { op: 'grayscale' } as const;
     assert.deepEqual(operations(grayscale, { op: 'flip' }, { op: 'flip' }, grayscale, grayscale), [
@@ -235,12 +300,13 @@ describe('parsePlan', () => {
     );
     assert.deepEqual(Object.fromEntries(problem.errors!.map(({ path, message }) => [path, message])), {
       preview: 'expected embedded, got "first"',
-      'operations.0.width': 'expected a whole number, got 1.5',
+      'operations.0.width': 'expected a whole number from 1 to 65535, got 1.5',
       'operations.0.fit':
         'expected one of contain, fit, cover, fill, stretch, pad, got "covr"; did you mean cover?',
       'operations.0.colour': 'unknown key',
       'operations.1.op':
-        'expected one of resize, crop, rotate, flip, flop, flatten, grayscale, frame, got "rsize"; did you mean resize?',
+        'expected one of resize, crop, rotate, flip, flop, flatten, grayscale, adjust, sharpen, blur, colorspace, ' +
+        'background, threshold, dither, watermark, trim, frame, clip, vectorize, got "rsize"; did you mean resize?',
       'operations.2': 'expected an object, got "flip"',
       'output.quality': 'expected a number, got "80"',
       'output.chroma': 'expected one of 4:4:4, 4:2:0, got "4:1:1"',
@@ -256,6 +322,16 @@ describe('parsePlan', () => {
     );
     const late = { operations: [{ op: 'flip' }, { op: 'frame', page: 0 }] };
     assert.match(problemOf(() => parsePlan(late)).detail!, /frame must be the first/);
+  });
+
+  test('refuses what cannot be had together, whatever the format comes from', () => {
+    const [depth] = problemOf(() => parsePlan({ output: { depth: 24 } }, 'png')).errors!;
+    assert.deepEqual(depth, { path: 'output.depth', message: 'expected 1 or 8 or 16 for png, got 24' });
+    const [svg] = problemOf(() => parsePlan({}, 'svg')).errors!;
+    assert.equal(svg!.path, 'output.format');
+    assert.equal(parsePlan({ operations: [{ op: 'vectorize' }] }, 'png').output.format, 'svg');
+    const [whole] = problemOf(() => parsePlan(null)).errors!;
+    assert.equal(whole!.path, 'plan');
   });
 
   test('refuses __proto__ and the like', () => {

@@ -18,7 +18,7 @@ const WIDTH = 64;
 const HEIGHT = 48;
 type Tags = Record<string, unknown>;
 
-const blank = (format: OutputFormat) =>
+const blank = (format: Exclude<OutputFormat, 'apng' | 'svg'>) =>
   sharp({ create: { width: WIDTH, height: HEIGHT, channels: 3, background: '#a63' } })[
     format === 'bmp' ? 'png' : format
   ]();
@@ -26,7 +26,7 @@ const blank = (format: OutputFormat) =>
 let files = 0;
 
 /** A picture of the format with these tags in it. */
-async function picture(format: Exclude<SourceFormat & OutputFormat, 'bmp'>, tags: string[]): Promise<string> {
+async function picture(format: Exclude<SourceFormat & OutputFormat, 'bmp' | 'svg'>, tags: string[]): Promise<string> {
   const path = join(dir, `source-${files++}.${EXTENSIONS[format]}`);
   await blank(format).toFile(path);
   const { errors, warnings } = await runExiftool(['-overwrite_original', '-m', '-n', ...tags, path]);
@@ -51,7 +51,7 @@ const factsOf = (format: SourceFormat, more: Partial<Facts> = {}): Facts => ({
 });
 
 /** A rendition without metadata, and its tags (`-n`, by family 1) after the source's were kept in it. */
-async function kept(source: string, facts: Facts, format: Exclude<OutputFormat, 'bmp'> = 'jpeg') {
+async function kept(source: string, facts: Facts, format: Exclude<OutputFormat, 'bmp' | 'apng' | 'svg'> = 'jpeg') {
   const path = join(dir, `out-${files++}.${EXTENSIONS[format]}`);
   await blank(format).toFile(path);
   const { warnings } = await keepMetadata(source, { path, format, width: WIDTH, height: HEIGHT }, facts);

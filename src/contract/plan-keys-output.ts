@@ -1,0 +1,97 @@
+/** Keys for the file that is made. */
+import { OUTPUT_FORMATS, TIFF_COMPRESSIONS } from './plan.ts';
+import { PLAN_DEFAULTS } from './plan-defaults.ts';
+import { chroma, color, number, onOff, type PlanKey, word } from './plan-key.ts';
+
+export const OUTPUT_KEYS: readonly PlanKey[] = [
+  {
+    short: 'f',
+    long: 'format',
+    place: { output: 'format' },
+    kind: word,
+    valueName: 'name',
+    help: OUTPUT_FORMATS.join(', '),
+  },
+  {
+    short: 'q',
+    long: 'quality',
+    place: { output: 'quality' },
+    kind: number,
+    valueName: '1-100',
+    implied: PLAN_DEFAULTS.quality,
+    help: `for JPEG, WebP and AVIF; ${PLAN_DEFAULTS.quality} by default`,
+  },
+  {
+    short: 'e',
+    long: 'effort',
+    place: { output: 'effort' },
+    kind: number,
+    valueName: '0-9',
+    help: 'from fast to small, for WebP (at most 6), AVIF, PNG and GIF',
+  },
+  {
+    short: 'lossless',
+    long: 'lossless',
+    place: { output: 'lossless' },
+    kind: onOff,
+    help: 'lose nothing, for WebP and AVIF',
+  },
+  {
+    short: 'chroma',
+    long: 'chroma',
+    place: { output: 'chroma' },
+    kind: chroma,
+    valueName: '444|420',
+    implied: PLAN_DEFAULTS.chroma,
+    help: 'chroma subsampling of JPEG and AVIF; 444 by default',
+  },
+  {
+    short: 'progressive',
+    long: 'progressive',
+    place: { output: 'progressive' },
+    kind: onOff,
+    help: 'write JPEG and PNG so that they show coarse first',
+  },
+  {
+    short: 'meta',
+    long: 'metadata',
+    place: { output: 'metadata' },
+    kind: word,
+    valueName: 'keep|strip',
+    implied: PLAN_DEFAULTS.metadata,
+    help: 'keep (the default) or strip what the file says about camera, place, time and people',
+  },
+  {
+    short: 'matte',
+    long: 'matte',
+    place: { output: 'background' },
+    kind: color,
+    valueName: 'color',
+    implied: PLAN_DEFAULTS.outputBackground,
+    help: 'what transparent pixels are laid on in JPEG and BMP; white by default',
+  },
+  {
+    short: 'dpi',
+    long: 'dpi',
+    place: { output: 'dpi' },
+    kind: number,
+    valueName: 'number',
+    help: `dots an inch, written into the file; mm are measured by it, ${PLAN_DEFAULTS.dpi} by default`,
+  },
+  {
+    short: 'depth',
+    long: 'depth',
+    place: { output: 'depth' },
+    kind: number,
+    valueName: 'bits',
+    help: 'bits a channel of PNG and TIFF: 1, 8, 16; bits a pixel of BMP: 1, 24, 32',
+  },
+  {
+    short: 'compression',
+    long: 'compression',
+    place: { output: 'compression' },
+    kind: word,
+    valueName: 'name',
+    help: `of TIFF: ${TIFF_COMPRESSIONS.join(', ')}; g4 is for one bit a pixel`,
+  },
+];
