@@ -1,4 +1,4 @@
-/** CPU time of this process and everything that it started, alive or reaped, in milliseconds. Linux. */
+/** CPU time of processes and everything that they started, alive or reaped, in milliseconds. Linux. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** `getconf CLK_TCK` on every Linux that Node supports. */
@@ -26,7 +26,8 @@ function timesOf(pid: string): ProcessTimes | undefined {
   }
 }
 
-export function cpuMs(): number {
+/** @param root this process when absent */
+export function cpuMs(root: number = process.pid): number {
   const all = new Map<number, ProcessTimes>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
@@ -34,7 +35,7 @@ export function cpuMs(): number {
     if (times) all.set(Number(entry), times);
   }
   let ticks = 0;
-  const family = [process.pid];
+  const family = [root];
   for (let pid = family.pop(); pid !== undefined; pid = family.pop()) {
     ticks += all.get(pid)?.ticks ?? 0;
     for (const [child, { parent }] of all) if (parent === pid) family.push(child);

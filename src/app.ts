@@ -122,6 +122,7 @@ async function open(config: Config, logger: Logger, stack: AsyncDisposableStack)
     workDir: workDirOf(config),
     size: config.workerConcurrency,
     maxWaiting: config.convertQueueLimit,
+    matteModelPath: config.matteModelPath,
     onEvent: (event) => {
       metrics.observePool(event);
       logPoolEvent(logger, event);

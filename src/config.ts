@@ -7,7 +7,9 @@ import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { ACCESS_FIELDS, accessConflicts } from './config/access.ts';
 import { registry, type Variable } from './config/forms.ts';
+import { MODEL_FIELDS } from './config/models.ts';
 import { SERVER_FIELDS } from './config/server.ts';
+import { TRANSFORM_FIELDS } from './config/transform.ts';
 import { missingSafeguards, withoutEffect } from './config/unavailable.ts';
 import { UPLOAD_FIELDS } from './config/uploads.ts';
 import { shown } from './contract/field-errors.ts';
@@ -17,7 +19,13 @@ import { type FieldError, Problem } from './problem.ts';
 
 export type { Variable } from './config/forms.ts';
 
-const configSchema = z.object({ ...SERVER_FIELDS, ...UPLOAD_FIELDS, ...ACCESS_FIELDS });
+const configSchema = z.object({
+  ...SERVER_FIELDS,
+  ...UPLOAD_FIELDS,
+  ...TRANSFORM_FIELDS,
+  ...MODEL_FIELDS,
+  ...ACCESS_FIELDS,
+});
 
 export type Config = Readonly<z.output<typeof configSchema>>;
 

@@ -16,10 +16,12 @@ const OVERVIEW = `Tintype: a photo in, the right pictures out.
 Usage: tintype <command> [options]
 
   convert   convert files, folders and patterns
+  plan      tell what a plan will do: tintype plan explain
   info      tell what pictures are and what they say about themselves
   serve     start the HTTP service
   worker    work on uploads beside it, without HTTP
   token     print a token for it
+  sign      print a URL that renders an image on the fly
   backup    copy all that it has stored, while it runs
   restore   bring a backup back
   migrate   bring its catalog up to date
@@ -33,7 +35,19 @@ Usage: tintype <command> [options]
   tintype info IMG_1.HEIC
 `;
 
-const COMMANDS = ['convert', 'info', 'serve', 'worker', 'token', 'backup', 'restore', 'migrate', 'help'];
+const COMMANDS = [
+  'convert',
+  'plan',
+  'info',
+  'serve',
+  'worker',
+  'token',
+  'sign',
+  'backup',
+  'restore',
+  'migrate',
+  'help',
+];
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 /** A shell whose reader has gone ends a program by SIGPIPE; Node gets an error instead. */
@@ -83,6 +97,8 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
   switch (command) {
     case 'convert':
       return (await import('./cli/convert.ts')).convert(rest, await withEnvFile(context));
+    case 'plan':
+      return (await import('./cli/plan.ts')).plan(rest, await withEnvFile(context));
     case 'info':
       return (await import('./cli/info.ts')).info(rest, await withEnvFile(context));
     case 'serve':
@@ -91,6 +107,8 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
       return runRole('worker', rest, await withEnvFile(context));
     case 'token':
       return (await import('./cli/token.ts')).token(rest, await withEnvFile(context));
+    case 'sign':
+      return (await import('./cli/sign.ts')).sign(rest, await withEnvFile(context));
     case 'backup': {
       const { openStorage } = await import('./app/storage.ts');
       const { backupCommand } = await import('./cli/backup.ts');

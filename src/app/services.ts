@@ -55,6 +55,7 @@ export async function openServices(
     policies,
     limits: limitsFrom(config, 'upload'),
     rateLimit: { max: config.rateLimitMaxUploads, windowMs: config.rateLimitWindowMs },
+    maxPendingJobs: config.maxPendingJobs,
     maxRetries: config.maxRetries,
     retryDelayMs: config.retryDelayMs,
     presignedTtlMs: config.presignedUrlTtlMs,

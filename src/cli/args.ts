@@ -9,12 +9,14 @@ export interface OptionSpec {
   alias?: string;
   /** Name of the value in the help, e.g. `px`; without it the option is a switch. */
   value?: string;
+  /** The value may be left out: whether an argument that follows is the value. */
+  optional?: (text: string) => boolean;
   /** One or two sentences. */
   help: string;
 }
 
 export interface ParsedArgs {
-  /** Every option in the order given, repeats included; a switch has the value `true`. */
+  /** Every option in the order given, repeats included; a switch, and what has no value, has the value `true`. */
   options: { name: string; value: string | true }[];
   positionals: string[];
   has(name: string): boolean;
@@ -53,15 +55,20 @@ export function parseCommandLine(args: string[], specs: readonly OptionSpec[]): 
     options: Object.fromEntries(
       specs.map((spec) => [
         spec.name,
-        { type: spec.value === undefined ? 'boolean' : 'string', ...(spec.alias && { short: spec.alias }) },
+        {
+          // Of an option whose value may be left out, the argument that follows is looked at below.
+          type: spec.value === undefined || spec.optional ? 'boolean' : 'string',
+          ...(spec.alias && { short: spec.alias }),
+        },
       ]),
     ),
   });
 
   const options: ParsedArgs['options'] = [];
   const positionals: string[] = [];
-  for (const token of tokens) {
-    if (token.kind === 'positional') positionals.push(token.value);
+  let takenAsValue: number | undefined;
+  for (const [i, token] of tokens.entries()) {
+    if (token.kind === 'positional' && i !== takenAsValue) positionals.push(token.value);
     if (token.kind !== 'option') continue;
     const spec = byName.get(token.name);
     if (!spec) {
@@ -72,6 +79,13 @@ export function parseCommandLine(args: string[], specs: readonly OptionSpec[]): 
       if (token.value !== undefined) throw new UsageError(`${token.rawName} takes no value`);
       if (spec.name === 'help') throw new HelpRequested();
       options.push({ name: spec.name, value: true });
+      continue;
+    }
+    if (spec.optional && !token.value) {
+      const next = tokens[i + 1];
+      const follows = next?.kind === 'positional' && spec.optional(next.value);
+      if (follows) takenAsValue = i + 1;
+      options.push({ name: spec.name, value: follows ? next.value : true });
       continue;
     }
     const short = !token.rawName.startsWith('--');

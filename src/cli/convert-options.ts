@@ -1,19 +1,21 @@
 /** The options of `tintype convert`: from arguments to what is to be done. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { extname, sep } from 'node:path';
+import { extname, resolve, sep } from 'node:path';
 import type { NormalPlan, OutputFormat } from '../contract/plan.ts';
 import { EXTENSIONS, OUTPUT_FORMATS } from '../contract/plan.ts';
-import { PLAN_FLAGS, planFromFlags } from '../contract/plan-codec.ts';
-import { Problem } from '../problem.ts';
 import { type OptionSpec, type ParsedArgs, parseCommandLine, UsageError } from './args.ts';
-import { fileSystemReason } from './failure.ts';
+import { MODEL_OPTIONS, PICTURE_OPTIONS, readPictureOptions, SUGAR_OPTIONS } from './plan-options.ts';
 import type { Destination } from './targets.ts';
 import { printable } from './text.ts';
 
 export interface ConvertOptions {
   inputs: string[];
   plan: NormalPlan;
+  /** Files of the images that the plan names, by id. */
+  assets: Record<string, string>;
+  /** As `--matte-model` says. */
+  matteModelPath?: string | undefined;
   destination: Destination;
   recursive: boolean;
   /** Pictures worked on at the same time. */
@@ -60,32 +62,17 @@ export const RUN_OPTIONS: readonly OptionSpec[] = [
   { name: 'help', alias: 'h', help: 'this text' },
 ];
 
-/** Other spellings of options of a plan. */
-export const SUGAR_OPTIONS: readonly OptionSpec[] = [
-  {
-    name: 'size',
-    value: 'px|WxH',
-    help: '--size 1200 fits the picture within 1200×1200, --size 1200x800 within 1200×800; the same as --width and --height',
-  },
-  { name: 'strip', help: 'the same as --metadata strip' },
+export const CONVERT_OPTIONS: readonly OptionSpec[] = [
+  ...RUN_OPTIONS,
+  ...SUGAR_OPTIONS,
+  ...MODEL_OPTIONS,
+  ...PICTURE_OPTIONS,
 ];
 
-/** What becomes of the pixels, in the order given. */
-export const PICTURE_OPTIONS: readonly OptionSpec[] = PLAN_FLAGS.map(({ name, alias, valueName, help }) => ({
-  name,
-  ...(alias !== undefined && { alias }),
-  ...(valueName !== undefined && { value: name === 'plan' ? 'file.json|plan' : valueName }),
-  help: name === 'plan' ? `${help}, or the name of a .json file that holds one` : help,
-}));
-
-const CONVERT_OPTIONS = [...RUN_OPTIONS, ...SUGAR_OPTIONS, ...PICTURE_OPTIONS];
-const PICTURE_NAMES = new Set(PICTURE_OPTIONS.map(({ name }) => name));
-
+/** A format's own name wins: `.png` is PNG, though APNG is named so too. */
 const FORMAT_BY_EXTENSION: ReadonlyMap<string, OutputFormat> = new Map<string, OutputFormat>([
-  ...OUTPUT_FORMATS.flatMap((format): [string, OutputFormat][] => [
-    [`.${format}`, format],
-    [`.${EXTENSIONS[format]}`, format],
-  ]),
+  ...OUTPUT_FORMATS.map((format): [string, OutputFormat] => [`.${EXTENSIONS[format]}`, format]),
+  ...OUTPUT_FORMATS.map((format): [string, OutputFormat] => [`.${format}`, format]),
   ['.jpe', 'jpeg'],
 ]);
 
@@ -104,15 +91,28 @@ export function readConvertOptions(args: string[]): ConvertOptions {
     destination.kind === 'file'
       ? FORMAT_BY_EXTENSION.get(extname(destination.path).toLowerCase())
       : undefined;
-  const plan = readPlan(parsed, fileFormat);
-  if (fileFormat !== undefined && plan.output.format !== fileFormat) {
+  // SVG is what a plan draws or does not: no default.
+  const { plan, assets } = readPictureOptions(parsed, fileFormat === 'svg' ? undefined : fileFormat);
+  if (fileFormat !== undefined && EXTENSIONS[plan.output.format] !== EXTENSIONS[fileFormat]) {
+    if (fileFormat === 'svg') {
+      throw new UsageError(
+        `${printable(output!)} is named as SVG, which --vectorize makes of a picture: add it, after all that is to come before`,
+      );
+    }
     throw new UsageError(
       `${printable(output!)} is named as ${fileFormat.toUpperCase()} but the format asked for is ${plan.output.format.toUpperCase()}`,
     );
   }
+  requireFiles(plan, assets);
+  const matteModel = parsed.value('matte-model');
+  if (matteModel !== undefined && !statSync(matteModel, { throwIfNoEntry: false })?.isFile()) {
+    throw new UsageError(`--matte-model: ${printable(matteModel)} is no file`);
+  }
   return {
     inputs: parsed.positionals,
     plan,
+    assets,
+    ...(matteModel !== undefined && { matteModelPath: resolve(matteModel) }),
     destination,
     recursive: parsed.has('recursive'),
     jobs: readJobs(parsed.value('jobs')),
@@ -158,40 +158,13 @@ function readDestination(output: string | undefined, { positionals, has }: Parse
   return { kind: 'folder', path: output, flat };
 }
 
-/** The options of the picture in the order given, the shorthands replaced by what they stand for. */
-function readPlan(parsed: ParsedArgs, defaultFormat: OutputFormat | undefined): NormalPlan {
-  const flags = parsed.options.flatMap(({ name, value }): [string, string][] => {
-    const text = value === true ? '' : value;
-    if (name === 'strip') return [['metadata', 'strip']];
-    if (name === 'size') return readSize(text);
-    if (name === 'plan') return [['plan', readPlanText(text)]];
-    return PICTURE_NAMES.has(name) ? [[name, text]] : [];
-  });
-  try {
-    return planFromFlags(flags, defaultFormat === undefined ? {} : { defaultFormat });
-  } catch (error) {
-    if (!(error instanceof Problem) || error.code !== 'invalid_plan') throw error;
-    const wrong = error.errors?.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
-    throw new UsageError((wrong ?? [error.message]).map(printable).join('\n'));
-  }
-}
-
-function readSize(text: string): [string, string][] {
-  const [, both, width, height] = /^(?:(\d{1,6})|(\d{1,6})?[x×](\d{1,6})?)$/i.exec(text) ?? [];
-  const flags: [string, string][] = [];
-  if (width ?? both) flags.push(['width', (width ?? both)!]);
-  if (height ?? both) flags.push(['height', (height ?? both)!]);
-  if (flags.length === 0) {
-    throw new UsageError(`--size: expected 1200, 1200x800, 1200x or x800, got ${printable(text)}`);
-  }
-  return flags;
-}
-
-function readPlanText(text: string): string {
-  if (!/\.json$/i.test(text)) return text;
-  try {
-    return readFileSync(text, 'utf8');
-  } catch (error) {
-    throw new UsageError(`--plan: ${printable(text)}: ${fileSystemReason(error)}`);
+/** The ids that a plan of the service may hold stand for nothing here. */
+function requireFiles({ operations }: NormalPlan, assets: Record<string, string>): void {
+  for (const op of operations) {
+    if (op.op === 'watermark' && op.image !== undefined && assets[op.image] === undefined) {
+      throw new UsageError(
+        `the plan lays the image ${op.image} over the picture, which only the service knows; here that is --watermark <file>`,
+      );
+    }
   }
 }

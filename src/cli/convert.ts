@@ -4,14 +4,16 @@ import { lstat, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { EXTENSIONS } from '../contract/plan.ts';
+import { planFor } from '../contract/plan-for-source.ts';
 import type { Limits } from '../engine/limits.ts';
 import { Pool } from '../engine/pool/pool.ts';
+import { probe } from '../engine/probe.ts';
 import { UsageError } from './args.ts';
 import { type CommandContext, EXIT } from './command.ts';
 import { type ConvertOptions, readConvertOptions } from './convert-options.ts';
 import { failureOf, Refusal } from './failure.ts';
 import { fileIdOf, findInputs, type Inputs } from './inputs.ts';
-import { limitsOf } from './limits.ts';
+import { limitsOf, matteModelOf } from './limits.ts';
 import { publish } from './publish.ts';
 import { Report } from './report.ts';
 import { assignTargets, type Target, type Targets } from './targets.ts';
@@ -22,6 +24,14 @@ export async function convert(args: string[], context: CommandContext): Promise<
   const options = readConvertOptions(args);
   const { destination, plan } = options;
   const limits = limitsOf(context.env);
+  if (plan.operations.some((op) => op.op === 'background' && op.method === 'model')) {
+    options.matteModelPath ??= matteModelOf(context.env);
+    if (options.matteModelPath === undefined) {
+      throw new UsageError(
+        '--background model needs a model: --matte-model <file.onnx>, or MATTE_MODEL_PATH',
+      );
+    }
+  }
   const inputs = await findInputs(options.inputs, {
     recursive: options.recursive,
     ...(destination.kind === 'folder' && { except: destination.path }),
@@ -129,12 +139,21 @@ class Run {
   async #convert(target: Target, pool: Pool): Promise<void> {
     const { source, path } = target;
     const startedAt = performance.now();
-    const { plan, force } = this.#options;
+    const { plan, assets, matteModelPath, force } = this.#options;
     const signal = this.#signal;
+    const sourcePath = resolve(source.path);
+    const { format } = await probe(sourcePath, this.#limits, signal);
     await using scratch = await pool.scratch();
     const { renditions } = await pool.render(
       // The children work in folders of their own.
-      { sourcePath: resolve(source.path), plans: [plan], limits: this.#limits, outDir: scratch.dir },
+      {
+        sourcePath,
+        plans: [planFor(format, plan)],
+        limits: this.#limits,
+        outDir: scratch.dir,
+        assets,
+        ...(matteModelPath !== undefined && { matteModelPath }),
+      },
       { signal },
     );
     const { path: from, width, height, bytes } = renditions[0]!;

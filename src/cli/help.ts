@@ -1,10 +1,13 @@
 /** The texts of `--help`: examples first, then every option, from the tables that the parsers read. */
 import type { OptionSpec } from './args.ts';
 import { BACKUP_OPTIONS } from './backup.ts';
-import { PICTURE_OPTIONS, RUN_OPTIONS, SUGAR_OPTIONS } from './convert-options.ts';
+import { RUN_OPTIONS } from './convert-options.ts';
 import { INFO_OPTIONS } from './info.ts';
 import { MIGRATE_OPTIONS } from './migrate.ts';
+import { EXPLAIN_OPTIONS } from './plan.ts';
+import { MODEL_OPTIONS, PICTURE_OPTIONS, SUGAR_OPTIONS } from './plan-options.ts';
 import { RESTORE_OPTIONS } from './restore.ts';
+import { URL_OPTIONS } from './sign.ts';
 import { columnsOf, padColumns, wrap } from './text.ts';
 import { TOKEN_OPTIONS } from './token.ts';
 
@@ -28,6 +31,24 @@ const MAX_COLUMNS = 80;
 /** Options longer than this push their text to the next line. */
 const OPTION_COLUMNS = 26;
 
+/** The options of a plan, by what they are about. */
+const PICTURE_SECTIONS: HelpPage['sections'] = (
+  [
+    ['source', 'What of the file'],
+    ['size', 'Size and shape'],
+    ['color', 'Colour and sharpness'],
+    ['background', 'Background'],
+    ['watermark', 'Watermark'],
+    ['engraving', 'Black and white, shapes'],
+    ['output', 'Output'],
+  ] as const
+).map(([group, title]) => ({
+  title,
+  options: PICTURE_OPTIONS.filter((option) => option.group === group),
+}));
+
+const WHOLE_PLAN = [...SUGAR_OPTIONS, ...PICTURE_OPTIONS.filter(({ group }) => group === undefined)];
+
 const PAGES = {
   convert: {
     usage: 'tintype convert [options] <file|folder|pattern>...',
@@ -44,18 +65,33 @@ const PAGES = {
         'One file, cropped to a square of 800 px',
         'tintype convert a.heic -w 800 --height 800 --fit cover -o a.png',
       ],
+      [
+        'On white in place of its background, with a name in a corner',
+        'tintype convert a.heic --background auto --flatten --watermark-text ©Zoë',
+      ],
+      [
+        'For a laser: 80 mm wide, in points, one bit a pixel',
+        'tintype convert a.jpg -w 80 --unit mm --dpi 254 --dither -f tif --depth 1',
+      ],
+      ['A drawing in shapes', 'tintype convert logo.png --vectorize -o logo.svg'],
       ['The preview that a RAW file carries', 'tintype convert IMG_2.CR3 --preview embedded'],
       ['What failed, for a program', "tintype convert -r in -o out --json | jq -r 'select(.problem).source'"],
       ['A name that begins with a dash', 'tintype convert -- -odd.heic'],
     ],
     sections: [
       { title: 'Files', options: RUN_OPTIONS },
-      { title: 'Shorthands', options: SUGAR_OPTIONS },
       {
         title: 'Picture',
-        note: 'Operations are applied in the order given: --rotate 90 --width 600 turns first.',
-        options: PICTURE_OPTIONS,
+        note:
+          'Operations are applied in the order given: --rotate 90 --width 600 turns first. A value in [ ] may be left out; ' +
+          'the next argument is taken for it if it looks like one: for a file called 128 write ./128.',
+        options: WHOLE_PLAN,
       },
+      ...PICTURE_SECTIONS.map((section) =>
+        section.title === 'Background'
+          ? { ...section, options: [...section.options!, ...MODEL_OPTIONS] }
+          : section,
+      ),
       {
         title: 'Names',
         lines: [
@@ -68,6 +104,33 @@ const PAGES = {
             'and ** any folders. A file whose name looks like a pattern is that file.',
         ],
       },
+    ],
+  },
+  plan: {
+    usage: 'tintype plan explain [options of a picture] [file]',
+    intro:
+      'Tells in plain words what a plan will do: each operation, with the size after it where a file or a size is given, ' +
+      'what is written, what was asked for without effect, and what is worth knowing before. Nothing is done.',
+    examples: [
+      ['Options, for a photo', 'tintype plan explain --size 1200 -f avif IMG_1.HEIC'],
+      [
+        'A URL segment, for any picture of 12 megapixels',
+        'tintype plan explain --plan w_600,fit_cover,f_webp --source-size 4000x3000',
+      ],
+      [
+        'The JSON of a plan that is known by its options',
+        'tintype plan explain --crop 0,0,800,600 --json | jq .plan',
+      ],
+    ],
+    sections: [
+      { title: 'Options', options: EXPLAIN_OPTIONS },
+      { title: 'Picture', options: WHOLE_PLAN },
+      ...PICTURE_SECTIONS,
+    ],
+    exit: [
+      '0  told',
+      '1  the plan cannot be applied to the file',
+      '2  the command or the plan was not understood',
     ],
   },
   info: {
@@ -113,6 +176,30 @@ const PAGES = {
       ['In a call', 'curl -H "Authorization: Bearer $(tintype token --sub me --scope write)" …'],
     ],
     sections: [{ title: 'Options', options: TOKEN_OPTIONS }],
+  },
+  sign: {
+    usage: 'tintype sign [options] <image id>',
+    intro:
+      'Prints a URL that renders an image on the fly, for whoever has it; private images as well. It is signed for the ' +
+      'service as it is configured by environment variables, or a file .env in the current folder ' +
+      '(docs/how-to/urls.md). Without --format the browser chooses: AVIF, WebP or JPEG.',
+    examples: [
+      ['For a page', 'tintype sign 0192f0c1-5b7a-7c3e-9d51-2f6f0c1a7b10 -w 600 -q 80'],
+      [
+        'A square as WebP, for an hour',
+        'tintype sign 0192f0c1-… -w 400 --height 400 --fit cover -f webp --expires 1h',
+      ],
+      ['As wide as it is shown', 'tintype sign 0192f0c1-… -w auto -q 80'],
+      ['What the preset has made', 'tintype sign 0192f0c1-… --preset web.medium'],
+    ],
+    sections: [
+      { title: 'URL', options: URL_OPTIONS },
+      {
+        title: 'Picture',
+        note: 'The options of tintype convert; a watermark is the id of an image of the same owner. Metadata is stripped without --metadata keep.',
+      },
+    ],
+    exit: ['0  the URL was printed', '2  the command or the configuration was not understood'],
   },
   backup: {
     usage: 'tintype backup [options] <folder>',
@@ -192,8 +279,9 @@ export function helpFor(topic: HelpTopic, columns: number | undefined): string {
 
 const indent = (line: string): string => `  ${line}`;
 
-function optionLines({ name, alias, value, help }: OptionSpec, width: number): string[] {
-  const left = `${alias ? `-${alias}, ` : '    '}--${name}${value === undefined ? '' : ` <${value}>`}`;
+function optionLines({ name, alias, value, optional, help }: OptionSpec, width: number): string[] {
+  const shown = value === undefined ? '' : optional ? ` [${value}]` : ` <${value}>`;
+  const left = `${alias ? `-${alias}, ` : '    '}--${name}${shown}`;
   const text = wrap(help, width - OPTION_COLUMNS - 2).map((line) => `  ${' '.repeat(OPTION_COLUMNS)}${line}`);
   if (columnsOf(left) > OPTION_COLUMNS - 2) return [indent(left), ...text];
   return [indent(padColumns(left, OPTION_COLUMNS) + text[0]!.trimStart()), ...text.slice(1)];

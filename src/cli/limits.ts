@@ -1,4 +1,4 @@
-/** The limits of the command line: the service's, from the same variables. */
+/** What the engine may do and use on the command line: as in the service, from the same variables. */
 import { limitsFrom, loadConfig } from '../config.ts';
 import type { Limits } from '../engine/limits.ts';
 import type { ProblemCode } from '../problem.ts';
@@ -20,4 +20,12 @@ export const VARIABLE_OF: Partial<Record<ProblemCode, string>> = {
 export function limitsOf(env: CommandContext['env']): Limits {
   const variables = Object.values(VARIABLE_OF).map((name) => [name, env[name]]);
   return limitsFrom(loadConfig(Object.fromEntries(variables)), 'convert');
+}
+
+/**
+ * The operator's model for removing backgrounds.
+ * @throws Problem `invalid_configuration`
+ */
+export function matteModelOf(env: CommandContext['env']): string | undefined {
+  return loadConfig({ MATTE_MODEL_PATH: env.MATTE_MODEL_PATH }).matteModelPath;
 }

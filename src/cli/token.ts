@@ -119,7 +119,8 @@ function readBuckets(parsed: ParsedArgs): string[] {
   );
 }
 
-function readExpiry(text: string): number {
+/** Seconds. @throws UsageError */
+export function readExpiry(text: string): number {
   const [, count, unit] = /^(\d{1,9})([smhd])$/i.exec(text) ?? [];
   const seconds = Number(count) * (UNIT_SECONDS[unit?.toLowerCase() ?? ''] ?? Number.NaN);
   if (seconds >= 1 && seconds <= MAX_EXPIRY_SECONDS) return seconds;

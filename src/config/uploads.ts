@@ -13,15 +13,20 @@ const MIME_ALIASES: Readonly<Record<string, string>> = {
   'image/tif': 'image/tiff',
   'image/heif': 'image/heic',
   'image/x-ms-bmp': 'image/bmp',
+  'video/x-m4v': 'video/mp4',
+  'video/x-matroska': 'video/matroska',
 };
 
+/** `image/*` and `video/*` stand for all of their kind. */
 function mimeTypes(text: string, ctx: z.RefinementCtx): readonly string[] {
-  if (text.toLowerCase() === 'image/*') return Object.freeze(SUPPORTED);
   const types = list(text, (item) => {
     const type = MIME_ALIASES[item.toLowerCase()] ?? item.toLowerCase();
-    return SUPPORTED.includes(type) ? type : undefined;
+    const found = SUPPORTED.filter((known) =>
+      /^\w+\/\*$/.test(type) ? known.startsWith(type.slice(0, -1)) : known === type,
+    );
+    return found.length > 0 ? found : undefined;
   });
-  return types ? Object.freeze([...new Set(types)]) : refuse(ctx);
+  return types ? Object.freeze([...new Set(types.flat())]) : refuse(ctx);
 }
 
 /** One rendition of the preset `web`. */
@@ -84,10 +89,10 @@ export const UPLOAD_FIELDS = {
     .transform(mimeTypes)
     .register(registry, {
       name: 'ALLOWED_MIME_TYPES',
-      form: `types among ${SUPPORTED.join(', ')}, separated by commas`,
-      default: { shown: 'all supported types', value: () => 'image/*' },
+      form: `types among image/*, video/*, ${SUPPORTED.join(', ')}, separated by commas`,
+      default: { shown: 'all supported types', value: () => 'image/*,video/*' },
       description:
-        'What an upload may be, by its first bytes; what it calls itself decides nothing. A bucket may set fewer.',
+        'What an upload may be, by its first bytes; what it calls itself decides nothing. A bucket may set fewer. Videos need ffmpeg.',
     }),
   rateLimitMaxUploads: whole(
     { min: 1, max: 1_000_000_000 },
@@ -105,6 +110,16 @@ export const UPLOAD_FIELDS = {
       unit: 'minutes',
       default: '60',
       description: 'Length of the window that uploads are counted in.',
+    },
+  ),
+  maxPendingJobs: whole(
+    { min: 1, max: 1_000_000_000 },
+    {
+      name: 'MAX_PENDING_JOBS',
+      unit: 'jobs',
+      default: '1000',
+      description:
+        'How many unfinished jobs one subject of a token may have; more processing is refused then. Uploads have their own limit.',
     },
   ),
   imageSizes: z

@@ -6,3 +6,6 @@ import { randomUUIDv7 } from 'node:crypto';
  * 74 are random: it cannot be guessed, but it is no secret and grants nothing.
  */
 export const newId = (): string => randomUUIDv7();
+
+/** Several, each after the one before: of one millisecond they would not be. */
+export const newIds = (count: number): string[] => Array.from({ length: count }, newId).sort();

@@ -6,7 +6,7 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 
 /** What a key signs. Each purpose has a key of its own, so that a URL made for one is worth nothing for another. */
-export type SigningPurpose = 'image-url' | 'presigned-upload';
+export type SigningPurpose = 'image-url' | 'presigned-upload' | 'transform-url';
 
 /** 32 bytes. */
 export type SigningKey = Uint8Array;
@@ -36,9 +36,17 @@ export function signingKey(secret: string | Uint8Array, purpose: SigningPurpose)
 export function sign(key: SigningKey, parts: readonly string[], expiresAt: Date): SignedQuery {
   const expires = String(Math.floor(expiresAt.getTime() / 1000));
   if (!EXPIRES.test(expires)) throw new TypeError(`expected a time after 1970, found ${expiresAt}`);
-  const message = encode(parts, expires);
+  return { expires, signature: signParts(key, [...parts, expires]) };
+}
+
+/**
+ * Without a time of its own: what should end says so in one of its parts.
+ * @throws TypeError where a part holds half a surrogate pair
+ */
+export function signParts(key: SigningKey, parts: readonly string[]): string {
+  const message = encode(parts);
   if (!message) throw new TypeError('a signed part must be well-formed Unicode');
-  return { expires, signature: mac(key, message) };
+  return mac(key, message);
 }
 
 /**
@@ -53,12 +61,17 @@ export function verify(
 ): Verdict {
   const { expires, signature } = query;
   if (typeof expires !== 'string' || !EXPIRES.test(expires)) return 'invalid';
-  if (typeof signature !== 'string' || !SIGNATURE.test(signature)) return 'invalid';
-  const message = encode(parts, expires);
-  if (!message) return 'invalid';
-  // Compared as text: base64url of 32 bytes leaves two bits over, and several spellings decode to the same bytes.
-  if (!timingSafeEqual(Buffer.from(mac(key, message)), Buffer.from(signature))) return 'invalid';
+  if (!isSignatureOf(key, [...parts, expires], signature)) return 'invalid';
   return now.getTime() < Number(expires) * 1000 ? 'valid' : 'expired';
+}
+
+/** Takes whatever was given as a signature; it is compared in constant time. */
+export function isSignatureOf(key: SigningKey, parts: readonly string[], signature: unknown): boolean {
+  if (typeof signature !== 'string' || !SIGNATURE.test(signature)) return false;
+  const message = encode(parts);
+  if (!message) return false;
+  // Compared as text: base64url of 32 bytes leaves two bits over, and several spellings decode to the same bytes.
+  return timingSafeEqual(Buffer.from(mac(key, message)), Buffer.from(signature));
 }
 
 const mac = (key: SigningKey, message: Uint8Array): string =>
@@ -68,11 +81,10 @@ const mac = (key: SigningKey, message: Uint8Array): string =>
  * Each part with its length in bytes before it, 32 bits big-endian, so that no two lists give the same message. Half a
  * surrogate pair has no UTF-8 and would be written as U+FFFD, like others: there is no message then.
  */
-function encode(parts: readonly string[], expires: string): Uint8Array | undefined {
-  const all = [...parts, expires];
-  if (!all.every((part) => part.isWellFormed())) return undefined;
+function encode(parts: readonly string[]): Uint8Array | undefined {
+  if (!parts.every((part) => part.isWellFormed())) return undefined;
   return Buffer.concat(
-    all.flatMap((part) => {
+    parts.flatMap((part) => {
       const bytes = Buffer.from(part);
       const length = Buffer.alloc(4);
       length.writeUInt32BE(bytes.length);

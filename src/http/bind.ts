@@ -2,12 +2,13 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Operation } from '../contract/operation.ts';
+import type { JsonBody, Operation } from '../contract/operation.ts';
 import type { NormalPlan } from '../contract/plan.ts';
 import { planFromQuery } from '../contract/plan-codec.ts';
+import { invalidPlan } from '../contract/plan-normal.ts';
 import { type Principal, requireScope } from '../domain/access.ts';
 import type { Authorizer } from '../ports/authorizer.ts';
-import { Problem } from '../problem.ts';
+import { type FieldError, Problem } from '../problem.ts';
 import { allowBody } from './early-answer.ts';
 import type { Exchange, Exchanges } from './exchange.ts';
 import { IMAGE_CSP } from './headers.ts';
@@ -156,8 +157,21 @@ function readInput(operation: Operation, request: FastifyRequest) {
     params: params && readParams(params, request.params),
     query: query && parseQuery(query, operation.plan ? pairs.filter(([name]) => named.has(name)) : pairs),
     plan: operation.plan && planFromQuery(pairs, { ignore: named }),
-    body: body?.kind === 'json' ? parseFields(body.schema, request.body, 'body') : undefined,
+    body: body?.kind === 'json' ? parseBody(body, request.body) : undefined,
   } as Pick<Call, 'params' | 'query' | 'plan' | 'body'>;
+}
+
+/** @throws Problem `invalid_field`, or `invalid_plan` */
+function parseBody({ schema, planAt }: JsonBody, value: unknown): unknown {
+  try {
+    return parseFields(schema, value, 'body');
+  } catch (error) {
+    const { code, errors = [] } = Problem.from(error);
+    const isOfPlan = ({ path }: FieldError) =>
+      planAt === '' || path === planAt || path.startsWith(`${planAt}.`);
+    if (planAt === undefined || code !== 'invalid_field' || !errors.every(isOfPlan)) throw error;
+    throw invalidPlan(errors);
+  }
 }
 
 /** A path that cannot name anything names nothing. */

@@ -16,6 +16,7 @@ import type { Authorizer } from '../ports/authorizer.ts';
 import { PROBLEMS, Problem } from '../problem.ts';
 import type { Services } from '../services/context.ts';
 import { createOverview } from '../services/overview.ts';
+import { Transforms } from '../services/transform.ts';
 import { bindOperations, type Handlers } from './bind.ts';
 import { holdBody } from './early-answer.ts';
 import { type Exchange, Exchanges } from './exchange.ts';
@@ -30,6 +31,8 @@ import { healthRoute, type ReadinessCheck, readyRoute } from './routes/health.ts
 import { imageRoutes } from './routes/images.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { overviewRoutes } from './routes/overview.ts';
+import { processingRoutes } from './routes/processing.ts';
+import { transformRoutes } from './routes/transform.ts';
 import { uploadRoutes } from './routes/uploads.ts';
 
 /** Request line and headers: a few kilobytes that any client sends at once. */
@@ -74,6 +77,10 @@ export function buildServer(options: ServerOptions): HttpServer {
   const { config, services, logger, version, metrics, checks, authorizer } = options;
   const overview = createOverview(services);
   metrics.watchCatalog(overview);
+  const transforms = new Transforms(services, {
+    cacheBytes: config.transformCacheBytes,
+    memoryBytes: config.transformMemoryBytes,
+  });
   const drain = new AbortController();
   const isDraining = () => drain.signal.aborted;
   const exchanges = new Exchanges((error) => logger.error({ err: error }, 'cleaning up failed'));
@@ -128,6 +135,8 @@ export function buildServer(options: ServerOptions): HttpServer {
       ...imageRoutes({ services, publicUrl: config.publicUrl }),
       ...uploadRoutes({ services, publicUrl: config.publicUrl }),
       ...jobRoutes({ services, publicUrl: config.publicUrl, draining: drain.signal }),
+      ...processingRoutes({ services, publicUrl: config.publicUrl, draining: drain.signal }),
+      ...transformRoutes({ services, transforms, allowUnsigned: config.unsignedUrls }),
       convert: convertRoute({ services, limits, queueLimit }),
       health: healthRoute(version),
       ready: readyRoute({ checks, isDraining }),
@@ -212,6 +221,7 @@ export function buildServer(options: ServerOptions): HttpServer {
       clearTimeout(graceOver);
       clearTimeout(farewell);
       await exchanges.released();
+      await transforms.close();
     },
   };
 }

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
-import type { Blobs, ByteRange } from '../ports/blobs.ts';
+import type { ByteRange } from '../ports/blobs.ts';
 import { Problem } from '../problem.ts';
 
 export interface StoredBytes {
@@ -15,19 +15,41 @@ export interface StoredBytes {
   contentHeaders: Record<string, string>;
 }
 
+/** A store, or what else gives the bytes of a key. */
+export interface BytesSource {
+  get(key: string, range: ByteRange): Readable | Buffer | Promise<Readable | Buffer>;
+}
+
+interface NotModified {
+  status: 304;
+  headers: Record<string, string | number>;
+}
 type Answer =
-  | { status: 200 | 206; headers: Record<string, string | number>; type: string; body: Readable }
-  | { status: 304; headers: Record<string, string | number> };
+  | { status: 200 | 206; headers: Record<string, string | number>; type: string; body: Readable | Buffer }
+  | NotModified;
+
+/** Where the client has them: to be asked before the bytes are there. */
+export function notModified(
+  { headers: asked }: FastifyRequest,
+  { key, headers }: Pick<StoredBytes, 'key' | 'headers'>,
+): NotModified | undefined {
+  const etag = etagOf(key);
+  return hasIt(asked['if-none-match'], etag)
+    ? { status: 304, headers: { ...headers, etag, 'accept-ranges': 'bytes' } }
+    : undefined;
+}
 
 /** @throws Problem range_not_satisfiable; what the store throws */
 export async function answerWithBytes(
-  { headers: asked, method }: FastifyRequest,
+  request: FastifyRequest,
   { key, bytes, type, ...stored }: StoredBytes,
-  blobs: Pick<Blobs, 'get'>,
+  source: BytesSource,
 ): Promise<Answer> {
+  const unchanged = notModified(request, { key, headers: stored.headers });
+  if (unchanged) return unchanged;
+  const { headers: asked, method } = request;
   const etag = etagOf(key);
   const headers = { ...stored.headers, etag, 'accept-ranges': 'bytes' };
-  if (hasIt(asked['if-none-match'], etag)) return { status: 304, headers };
   const range = isFresh(asked['if-range'], etag) ? parseRange(asked.range, bytes) : undefined;
   const { start, end } = range ?? { start: 0, end: bytes - 1 };
   return {
@@ -40,7 +62,7 @@ export async function answerWithBytes(
     },
     type,
     // Never more than was announced, whatever the file has become: the rest would be taken for the next answer.
-    body: method === 'HEAD' ? Readable.from([]) : await blobs.get(key, { start, end }),
+    body: method === 'HEAD' ? Readable.from([]) : await source.get(key, { start, end }),
   };
 }
 

@@ -10,118 +10,20 @@
  */
 
 import type { ImageInfo } from '../contract/info.ts';
-import type { NormalPlan } from '../contract/plan.ts';
 import type { JobStatus } from '../domain/job.ts';
 import type { SerializedProblem } from '../problem.ts';
+import type {
+  EventRow,
+  ImageRow,
+  ImageStatus,
+  JobRow,
+  Making,
+  Placeholders,
+  RenditionRow,
+  VersionRow,
+} from './catalog-rows.ts';
 
-export type Visibility = 'public' | 'private';
-export type ImageStatus = 'expected' | 'pending' | 'ready' | 'failed';
-
-export interface NamedPlan {
-  name: string;
-  plan: NormalPlan;
-}
-
-export interface ImageRow {
-  imageId: string;
-  owner: string;
-  bucket: string;
-  project: string | null;
-  preset: string;
-  visibility: Visibility;
-  status: ImageStatus;
-  filename: string;
-  currentVersion: number;
-  context: Record<string, unknown>;
-  camera: string | null;
-  takenAt: string | null;
-  info: ImageInfo | null;
-  dominantColor: string | null;
-  thumbhash: string | null;
-  blurhash: string | null;
-  createdAt: string;
-  updatedAt: string;
-}
-
-export interface VersionRow {
-  imageId: string;
-  version: number;
-  blobKey: string;
-  bytes: number;
-  mime: string;
-  format: string;
-  width: number;
-  height: number;
-  plan: NormalPlan | null;
-  createdAt: string;
-}
-
-export interface RenditionRow {
-  imageId: string;
-  version: number;
-  name: string;
-  format: string;
-  blobKey: string;
-  width: number;
-  height: number;
-  bytes: number;
-  createdAt: string;
-}
-
-export interface JobRow {
-  jobId: string;
-  imageId: string | null;
-  kind: 'upload' | 'convert';
-  status: JobStatus;
-  owner: string;
-  bucket: string;
-  /** The image's version that the renditions are made of: 1, the upload, where nothing else is said. */
-  version?: number;
-  /** Key of the source of a job without an image. */
-  stagingPath: string | null;
-  /** `<rendition name>.<format>` → blob key; the results of a job without an image. */
-  processedPaths: Record<string, string>;
-  processingMetadata: Record<string, unknown>;
-  plans: NamedPlan[];
-  priority: number;
-  progress: number;
-  step: string | null;
-  attemptCount: number;
-  maxRetries: number;
-  lostLeases: number;
-  lastError: SerializedProblem | null;
-  leaseOwner: string | null;
-  cancelRequested: boolean;
-  createdAt: string;
-  startedAt: string | null;
-  completedAt: string | null;
-}
-
-export type EventType =
-  | 'upload.expected'
-  | 'upload.accepted'
-  | 'conversion.accepted'
-  | 'conversion.expired'
-  | 'job.started'
-  | 'rendition.ready'
-  | 'job.completed'
-  | 'job.retrying'
-  | 'job.failed'
-  | 'job.released'
-  | 'job.reclaimed'
-  | 'job.retried'
-  | 'job.cancel_requested'
-  | 'job.cancelled'
-  | 'image.deleted';
-
-export interface EventRow {
-  id: number;
-  eventType: EventType;
-  imageId: string | null;
-  jobId: string | null;
-  metadata: Record<string, unknown>;
-  createdAt: string;
-}
+export * from './catalog-rows.ts';
 
 export interface RateLimit {
   max: number;
@@ -154,6 +56,34 @@ export interface AcceptedUploads {
   rateLimit?: RateLimit;
   /** `answer` is told how many of them, from the first on, the rate limit has let through. */
   idempotency?: { key: string; answer: (accepted: number) => unknown };
+}
+
+/** Versions to be made, by one request: each of another image. */
+export interface AcceptedProcessing {
+  /** Who asks; of all the jobs. */
+  owner: string;
+  /** Of kind `process`; the number of the version is given here. */
+  jobs: readonly (JobRow & { imageId: string; making: Making })[];
+  /** More of the owner's jobs than this must not be unfinished then: Problem `rate_limited`. */
+  maxUnfinished?: number;
+  /** `answer` is told what `acceptProcessing` resolves with. */
+  idempotency?: { key: string; answer: (versions: readonly (number | undefined)[]) => unknown };
+}
+
+/** What a URL that renders needs to know of its image. */
+export interface ImageSource
+  extends Pick<ImageRow, 'imageId' | 'owner' | 'bucket' | 'visibility' | 'status'> {
+  /** Of the version that was asked for; absent where there is none, or its bytes have not come. */
+  bytes?: Pick<VersionRow, 'version' | 'blobKey' | 'format'>;
+}
+
+/** What a URL has rendered. */
+export interface NewDerived
+  extends Pick<RenditionRow, 'imageId' | 'version' | 'blobKey' | 'width' | 'height' | 'bytes'> {
+  /** Of the version's bytes that it was made of. */
+  sourceKey: string;
+  /** Runs inside the transaction, before it commits: makes sure that the blob is in place. */
+  ensureBlob: () => void | Promise<void>;
 }
 
 export interface NewRendition extends Omit<RenditionRow, 'imageId' | 'version' | 'createdAt'> {}
@@ -218,6 +148,12 @@ export interface Catalog {
     blob: { key: string; bytes: number },
     ensureBlob: () => void | Promise<void>,
   ): Promise<void>;
+  /**
+   * Gives each job the number of its version, which no other will ever have, and accepts it. Undefined in its place where
+   * its image is not there, not ready, or lacks the version to be processed: that job was not accepted.
+   * @throws Problem rate_limited: then none was; conflict as `acceptUpload`
+   */
+  acceptProcessing(processing: AcceptedProcessing): Promise<(number | undefined)[]>;
   rateState(userId: string, limit: RateLimit, now?: Date): Promise<RateState>;
   /**
    * The answer that this key gave before, or undefined and the key is now taken by this request: settle it. A claim that
@@ -269,8 +205,9 @@ export interface Catalog {
     progress: { percent: number; step: string },
   ): Promise<boolean>;
   /**
-   * One rendition of a job under way, seen at once; the same one again changes nothing. False as for `heartbeat`: the
-   * caller removes what it made.
+   * One rendition of a job under way, seen at once; the same one again changes nothing. What a process job publishes, its
+   * version's bytes as `VERSION_NAME` among it, is seen when the job completes. False as for `heartbeat`: the caller
+   * removes what it made.
    */
   publishRendition(
     jobId: string,
@@ -281,14 +218,16 @@ export interface Catalog {
   ): Promise<boolean>;
   /**
    * The job is done: compare-and-set on lease and image version. False as for `heartbeat`; where the image has another
-   * version by now, the job has failed with `conflict`.
+   * version by now, the job has failed with `conflict`. What a process job has published becomes its version, and that
+   * the current one unless a later one is there already.
+   * @throws Problem internal where a process job has not published the bytes of its version
    */
   completeJob(
     jobId: string,
     leaseOwner: string,
     result: {
       info?: ImageInfo;
-      placeholders?: { dominantColor: string; thumbhash: string; blurhash: string };
+      placeholders?: Placeholders;
       processingMetadata: Record<string, unknown>;
     },
     now: Date,
@@ -317,8 +256,12 @@ export interface Catalog {
   failedJobs(limit: number): Promise<JobRow[]>;
   /** Whatever their state, the last accepted first. */
   recentJobs(limit: number): Promise<JobRow[]>;
-  /** The last that was made for an image. */
-  latestJob(imageId: string): Promise<JobRow | undefined>;
+  /** The last that was made for a version of an image. */
+  latestJob(imageId: string, version: number): Promise<JobRow | undefined>;
+  /** Those of one batch that are there still, in the order of the request. */
+  batch(batchId: string): Promise<JobRow[]>;
+  /** Events of a batch's jobs after an id, oldest first. */
+  batchEvents(batchId: string, afterId: number, limit: number): Promise<EventRow[]>;
   /** Events of a job after an id, oldest first. */
   eventsOf(jobId: string, afterId: number, limit: number): Promise<EventRow[]>;
   /** Job ids that wait to be handed to the queue; `relayed` forgets them. */
@@ -333,9 +276,24 @@ export interface Catalog {
   versions(imageId: string): Promise<VersionRow[]>;
   /** Of each image the version that counts; none of those whose bytes have not come. */
   currentVersions(imageIds: string[]): Promise<VersionRow[]>;
-  renditions(imageIds: string[]): Promise<RenditionRow[]>;
+  /** Of one version where that is said. */
+  renditions(imageIds: string[], version?: number): Promise<RenditionRow[]>;
   /** Image, versions, renditions and jobs go; bytes with their last reference are queued for deletion. False: was not there. */
   deleteImage(imageId: string, now: Date): Promise<boolean>;
+
+  // ── renditions by URL ──
+  /** With the bytes of this version, or of the current one. */
+  imageSource(imageId: string, version?: number): Promise<ImageSource | undefined>;
+  /**
+   * Keeps what was rendered, as the last that was used; then drops the least recently used until all of them together
+   * have at most so many bytes: a hundred at most, the rest with the next call. False of each whose version is not there,
+   * or is of other bytes: the caller removes what it made.
+   */
+  keepDerived(derived: readonly NewDerived[], maxTotalBytes: number, now?: Date): Promise<boolean[]>;
+  /** They were used; keys that are not kept are left aside. */
+  touchDerived(blobKeys: string[], at: Date): Promise<void>;
+  /** Drops all that is kept of an image. How many. */
+  dropDerived(imageId: string, now?: Date): Promise<number>;
 
   // ── bytes ──
   blob(

@@ -36,6 +36,8 @@ export interface Services {
   /** Of an upload. */
   limits: Limits;
   rateLimit: RateLimit;
+  /** Of one owner, to be refused more processing. */
+  maxPendingJobs: number;
   maxRetries: number;
   retryDelayMs: number;
   presignedTtlMs: number;

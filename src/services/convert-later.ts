@@ -1,5 +1,6 @@
 /** Accepts a conversion whose result is fetched later: a job without an image. */
 import type { NormalPlan } from '../contract/plan.ts';
+import { planFor } from '../contract/plan-for-source.ts';
 import { probe } from '../engine/probe.ts';
 import type { Services } from './context.ts';
 import type { StagedOriginal } from './staged-original.ts';
@@ -32,7 +33,7 @@ export async function acceptConversion(
   }: Pick<Services, 'catalog' | 'clock' | 'limits' | 'maxRetries' | 'wakeRelay'>,
   signal: AbortSignal,
 ): Promise<{ jobId: string }> {
-  await probe(original.path, { ...limits, maxBytes: Number.MAX_SAFE_INTEGER }, signal);
+  const facts = await probe(original.path, { ...limits, maxBytes: Number.MAX_SAFE_INTEGER }, signal);
   await original.put();
   signal.throwIfAborted();
   const job = jobRow(
@@ -41,7 +42,7 @@ export async function acceptConversion(
       kind: 'convert',
       owner: NOBODY,
       bucket: '',
-      plans: [{ name: RESULT, plan }],
+      plans: [{ name: RESULT, plan: planFor(facts.format, plan) }],
       maxRetries,
       processingMetadata: filename === undefined ? {} : { filename },
     },

@@ -27,7 +27,8 @@ export async function eraseImage(
   await deleteQueued(imageId, services);
 }
 
-async function deleteQueued(
+/** What of the queue belongs to an image that has lost its bytes, and some more; never rejects. */
+export async function deleteQueued(
   imageId: string,
   { catalog, blobs, log }: Pick<Services, 'catalog' | 'blobs' | 'log'>,
 ): Promise<void> {
@@ -38,6 +39,6 @@ async function deleteQueued(
     }
   } catch (error) {
     // The image is gone all the same; what is queued stays queued.
-    log.warn({ image_id: imageId, err: error }, 'bytes of a deleted image are left to the sweeper');
+    log.warn({ image_id: imageId, err: error }, 'bytes that nobody needs are left to the sweeper');
   }
 }

@@ -15,7 +15,8 @@ export interface Source extends AsyncDisposable {
 }
 
 /**
- * An image's version, or the staged source of a job without an image.
+ * An image's version, or the staged source of a job without an image. Of a process job it is the version that another one
+ * is made of.
  * @throws Problem `internal` where the bytes are missing or are not those that were accepted: neither is the input's
  *   fault, and a disk that is away may come back
  */
@@ -25,6 +26,14 @@ export async function openSource(
 ): Promise<Source> {
   const key = job.imageId === null ? job.stagingPath : await versionKey(job, job.imageId, catalog);
   if (key === null) throw missing();
+  return openBlob(key, { catalog, blobs });
+}
+
+/** Any stored bytes, by their key. @throws Problem as `openSource` */
+export async function openBlob(
+  key: string,
+  { catalog, blobs }: Pick<Services, 'catalog' | 'blobs'>,
+): Promise<Source> {
   const [stored, known] = await Promise.all([blobs.head(key), catalog.blob(key)]);
   if (!stored) throw missing();
   if (known && known.bytes !== stored.bytes) throw damaged();
@@ -46,17 +55,20 @@ export async function openSource(
  * The problem itself, or `internal` where the bytes are not the ones that were accepted: then the input is not to blame.
  * Reads the whole source, so it is asked only of what has failed.
  */
-export async function unlessDamaged(problem: Problem, { path, sha256 }: Source): Promise<Problem> {
+export async function unlessDamaged(
+  problem: Problem,
+  { path, sha256 }: Pick<Source, 'path' | 'sha256'>,
+): Promise<Problem> {
   return (await digestOf(path)) === sha256 ? problem : damaged(problem);
 }
 
 async function versionKey(
-  { version = 1 }: JobRow,
+  { version = 1, making }: JobRow,
   imageId: string,
   catalog: Services['catalog'],
 ): Promise<string | null> {
   const versions = await catalog.versions(imageId);
-  return versions.find((row) => row.version === version)?.blobKey ?? null;
+  return versions.find((row) => row.version === (making?.sourceVersion ?? version))?.blobKey ?? null;
 }
 
 async function digestOf(path: string): Promise<string> {

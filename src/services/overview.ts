@@ -2,6 +2,7 @@
 import { canSee, type Principal } from '../domain/access.ts';
 import type { Catalog, ImageRow, JobRow } from '../ports/catalog.ts';
 import type { Services } from './context.ts';
+import { isTheirJob } from './retrieve.ts';
 
 type Figures = Awaited<ReturnType<Catalog['stats']>>;
 type Activity = Awaited<ReturnType<Catalog['activity']>>;
@@ -43,16 +44,12 @@ export function createOverview({ catalog, clock }: Pick<Services, 'catalog' | 'c
     activity: remembered(ACTIVITY_AGE_MS, () => catalog.activity(clock.now())),
     failedJobs: async (limit, principal) =>
       withImages(await catalog.failedJobs(limit), (job, image) =>
-        image ? canSee(principal, image) : isTheirs(principal, job),
+        image ? canSee(principal, image) : isTheirJob(principal, job),
       ),
     recentJobs: async (limit, principal) =>
-      withImages(await catalog.recentJobs(limit), (job) => isTheirs(principal, job)),
+      withImages(await catalog.recentJobs(limit), (job) => isTheirJob(principal, job)),
   };
 }
-
-/** Of a job without an image, its id is all that is needed to read the result. */
-const isTheirs = (principal: Principal | undefined, { owner, bucket }: JobRow): boolean =>
-  canSee(principal, { owner, bucket, visibility: 'private' });
 
 /** The last answer while it is fresh; those who ask at the same time wait for one. A failure is not kept. */
 function remembered<T>(maxAgeMs: number, ask: () => Promise<T>): () => Promise<T> {

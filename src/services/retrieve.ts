@@ -67,17 +67,33 @@ export async function findOwnImage(
 export const isTheirs = (principal: Principal | undefined, image: ImageRow): boolean =>
   principal !== undefined && canSee(principal, { ...image, visibility: 'private' });
 
-/** The sizes of an image's current version, or of another one, that are there. */
+/** Whether they have asked for a job: of their images, or of all as an admin. Others may see its image all the same. */
+export const isTheirJob = (principal: Principal | undefined, { owner, bucket }: JobRow): boolean =>
+  canSee(principal, { owner, bucket, visibility: 'private' });
+
+/**
+ * The sizes of an image's current version, or of another one, that are there.
+ * @throws Problem not_found where the image has no such version
+ */
 export async function sizesOf(
   image: ImageRow,
-  { catalog, policies }: Pick<Services, 'catalog' | 'policies'>,
+  services: Pick<Services, 'catalog' | 'policies'>,
   version: number = image.currentVersion,
 ): Promise<SizeOf[]> {
-  const rows = await catalog.renditions([image.imageId]);
-  return groupSizes(
-    image,
-    rows.filter((row) => row.version === version),
-    policies,
+  const { catalog, policies } = services;
+  const rows = await catalog.renditions([image.imageId], version);
+  if (rows.length === 0 && version !== image.currentVersion) await findVersion(image, version, services);
+  return groupSizes(image, rows, policies);
+}
+
+/** The sizes of all versions that have some. */
+export async function sizesByVersion(
+  image: ImageRow,
+  { catalog, policies }: Pick<Services, 'catalog' | 'policies'>,
+): Promise<Map<number, SizeOf[]>> {
+  const byVersion = Map.groupBy(await catalog.renditions([image.imageId]), ({ version }) => version);
+  return new Map(
+    Array.from(byVersion, ([version, rows]) => [version, groupSizes(image, rows, policies)] as const),
   );
 }
 
@@ -130,7 +146,7 @@ export async function requireReady(image: ImageRow, { catalog }: Pick<Services, 
     case 'ready':
       return;
     case 'failed':
-      throw failedProblem((await catalog.latestJob(image.imageId))?.lastError ?? null);
+      throw failedProblem((await catalog.latestJob(image.imageId, image.currentVersion))?.lastError ?? null);
     case 'expected':
       throw new Problem('not_finished', { detail: 'The bytes of this image have not arrived.' });
     default:

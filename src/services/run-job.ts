@@ -1,24 +1,26 @@
 /**
  * The work on one leased job: its source is rendered by all of its plans from one decode, each rendition is published as
  * soon as it is complete, small ones first, and what was rendered before, for this image or another of the same bytes,
- * is taken as it is.
+ * is taken as it is. A process job first makes the bytes of its version, which are the source of the renditions then.
  *
  * The lease is compared with every write. Where it was lost, or the job was cancelled or deleted, the work ends at once,
  * and what it stored goes again unless a row knows it.
  */
 import type { ImageInfo } from '../contract/info.ts';
-import { EXTENSIONS } from '../contract/plan.ts';
-import { parsePlan, planHash } from '../contract/plan-normal.ts';
+import { EXTENSIONS, type NormalPlan } from '../contract/plan.ts';
+import { parsePlan } from '../contract/plan-normal.ts';
 import { afterFailure } from '../domain/job.ts';
 import { renditionKey } from '../domain/keys.ts';
+import { type PlanAssets, renditionHash } from '../domain/rendition-hash.ts';
 import type { Limits } from '../engine/limits.ts';
 import { ChildExit } from '../engine/pool/pool.ts';
 import type { RenderResult, Rendition } from '../engine/types.ts';
 import { ENGINE_VERSION } from '../engine/version.ts';
-import type { Catalog, JobRow } from '../ports/catalog.ts';
+import { type Catalog, type JobRow, type Making, VERSION_NAME } from '../ports/catalog.ts';
 import { Problem } from '../problem.ts';
 import type { Services } from './context.ts';
-import { openSource, type Source, unlessDamaged } from './job-source.ts';
+import { openBlob, openSource, type Source, unlessDamaged } from './job-source.ts';
+import { openAssets } from './plan-assets.ts';
 import { NotHeld, type Picture, publishKnown, publishRendered } from './publish-rendition.ts';
 import { Stages } from './stages.ts';
 import type { Turns } from './turns.ts';
@@ -59,6 +61,9 @@ const GLANCE = parsePlan({
 });
 /** Rendering is nearly all of the work. */
 const RENDERED_PERCENT = 90;
+/** Of a process job: the bytes of its version are there. */
+const MADE_PERCENT = 45;
+const NO_ASSETS: PlanAssets = {};
 
 /**
  * @param job as it was leased
@@ -108,22 +113,45 @@ class JobRun {
   }
 
   async work(): Promise<Result> {
-    const { turns, signal } = this.#options;
+    const { making } = this.#job;
     this.#tell(0, 'opening');
-    await using source = await openSource(this.#job, this.#services);
-    using _turn = await turns?.take(source.key, signal);
     try {
-      return await this.#workOn(source);
-    } catch (error) {
-      const problem = Problem.from(error);
-      if (error instanceof NotHeld || problem.retryable || signal.aborted) throw error;
-      throw await unlessDamaged(problem, source);
+      const source = await openSource(this.#job, this.#services);
+      if (!making) return await this.#inTurn(source, () => this.#workOn(source));
+      const key = await this.#inTurn(source, () => this.#makeVersion(source, making));
+      const version = await openBlob(key, this.#services);
+      return await this.#inTurn(version, () => this.#workOn(version));
     } finally {
       this.#stages.end();
     }
   }
 
+  /** Disposes of the source in the end. */
+  async #inTurn<T>(opened: Source, work: () => Promise<T>): Promise<T> {
+    const { turns, signal } = this.#options;
+    await using source = opened;
+    using _turn = await turns?.take(source.key, signal);
+    try {
+      return await work();
+    } catch (error) {
+      const problem = Problem.from(error);
+      if (error instanceof NotHeld || problem.retryable || signal.aborted) throw error;
+      throw await unlessDamaged(problem, source);
+    }
+  }
+
+  /** @returns the key of its bytes */
+  async #makeVersion(source: Source, { plan, assets }: Making): Promise<string> {
+    const picture = { key: keyOf(plan, source.sha256, assets), plan, names: [VERSION_NAME] };
+    if (!(await publishKnown(this.#job, picture, this.#services))) {
+      await using opened = await openAssets(assets, this.#services);
+      await this.#render(source, [picture], { assets: opened.paths, percent: [0, MADE_PERCENT] });
+    }
+    return picture.key;
+  }
+
   async #workOn(source: Source): Promise<Result> {
+    const { imageId, making } = this.#job;
     const wanted = picturesOf(this.#job, source.sha256);
     const missing: Picture[] = [];
     for (const picture of wanted) {
@@ -131,12 +159,18 @@ class JobRun {
       if (!(await publishKnown(this.#job, picture, this.#services))) missing.push(picture);
     }
     // Of a job without an image nothing is shown but its result.
-    const isImage = this.#job.imageId !== null;
+    const isImage = imageId !== null;
+    const begun = making ? MADE_PERCENT : 0;
+    const reused = wanted.length === 0 ? 0 : (wanted.length - missing.length) / wanted.length;
     const rendered =
       isImage || missing.length > 0
-        ? await this.#render(source, missing, wanted.length - missing.length)
+        ? await this.#render(source, missing, {
+            placeholders: isImage,
+            percent: [begun + (RENDERED_PERCENT - begun) * reused, RENDERED_PERCENT],
+          })
         : undefined;
-    const info = isImage ? await this.#readInfo(source) : undefined;
+    // What a picture says about itself is what its upload says.
+    const info = isImage && !making ? await this.#readInfo(source) : undefined;
     this.#tell(99, 'finishing');
     return {
       ...(info && { info }),
@@ -151,12 +185,13 @@ class JobRun {
   }
 
   /** @throws NotHeld, or Problem; nothing is being rendered or published any more then */
-  async #render(source: Source, missing: Picture[], alreadyThere: number): Promise<RenderResult> {
+  async #render(source: Source, missing: Picture[], options: RenderOptions): Promise<RenderResult> {
     const { pool } = this.#services;
     const { signal, priority } = this.#options;
-    const total = missing.length + alreadyThere;
-    let done = alreadyThere;
-    const percent = () => (total === 0 ? 0 : (RENDERED_PERCENT * done) / total);
+    const { placeholders = false, assets } = options;
+    const [from, to] = options.percent;
+    let done = 0;
+    const percent = () => (missing.length === 0 ? from : from + ((to - from) * done) / missing.length);
     const unpublishable = new AbortController();
     const stop = AbortSignal.any([signal, unpublishable.signal]);
     await using scratch = await pool.scratch();
@@ -182,7 +217,8 @@ class JobRun {
         plans: missing.length > 0 ? missing.map(({ plan }) => plan) : [GLANCE],
         limits: this.#limits,
         outDir: scratch.dir,
-        placeholders: this.#job.imageId !== null,
+        placeholders,
+        ...(assets && { assets }),
       },
       { signal: stop, priority, patient: true, onRendition },
     );
@@ -219,12 +255,22 @@ class JobRun {
   }
 }
 
+interface RenderOptions {
+  placeholders?: boolean;
+  /** Files of the further images that the plans name. */
+  assets?: Record<string, string>;
+  /** Where the job's progress stands before and after. */
+  percent: [from: number, to: number];
+}
+
+const keyOf = (plan: NormalPlan, sourceSha256: string, assets: PlanAssets): string =>
+  renditionKey(sourceSha256, renditionHash(plan, assets, ENGINE_VERSION), EXTENSIONS[plan.output.format]);
+
 /** The distinct pictures that a job's plans make; one may go by several names. */
 function picturesOf({ plans }: JobRow, sourceSha256: string): Picture[] {
   const pictures = new Map<string, Picture>();
   for (const { name, plan } of plans) {
-    const hash = planHash(plan, ENGINE_VERSION);
-    const key = renditionKey(sourceSha256, hash, EXTENSIONS[plan.output.format]);
+    const key = keyOf(plan, sourceSha256, NO_ASSETS);
     const same = pictures.get(key);
     if (same) same.names.push(name);
     else pictures.set(key, { key, plan, names: [name] });

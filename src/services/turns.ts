@@ -24,7 +24,8 @@ export class Turns {
   }
 }
 
-function orAbort(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+/** @throws the signal's reason where it aborts first */
+export function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);
   signal.addEventListener('abort', abort, { once: true });

@@ -34,14 +34,14 @@ export function versionRow(imageId: string, blobKey: string, facts: Facts, now: 
 }
 
 type NewJob = Pick<JobRow, 'imageId' | 'kind' | 'owner' | 'bucket' | 'plans' | 'maxRetries'> &
-  Partial<Pick<JobRow, 'stagingPath' | 'processingMetadata'>>;
+  Partial<Pick<JobRow, 'jobId' | 'stagingPath' | 'processingMetadata' | 'making' | 'batchId'>>;
 
-export function jobRow(job: NewJob, now: Date): JobRow {
+export function jobRow<J extends NewJob>(job: J, now: Date): JobRow & J {
   return {
     stagingPath: null,
     processingMetadata: {},
-    ...job,
     jobId: newId(),
+    ...job,
     status: 'pending',
     processedPaths: {},
     priority: 0,

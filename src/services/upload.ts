@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Principal } from '../domain/access.ts';
-import { newId } from '../domain/ids.ts';
+import { newId, newIds } from '../domain/ids.ts';
 import { probe } from '../engine/probe.ts';
 import type { Facts } from '../engine/types.ts';
 import type { RateState } from '../ports/catalog.ts';
@@ -123,17 +123,31 @@ async function accept(
     visibility: terms.policy.visibility,
     context: upload.context,
   };
-  const uploads = good.map(({ filename, original, facts }) => {
+  const batchId = newId();
+  const batch = upload.files.length > 1 ? { batchId } : {};
+  const jobIds = newIds(good.length);
+  const uploads = good.map(({ filename, original, facts }, i) => {
     const row = imageRow({ ...image, filename }, now);
     const { imageId, owner, bucket } = row;
     return {
       image: row,
       original: versionRow(imageId, original.key, facts, now),
-      job: jobRow({ imageId, kind: 'upload', owner, bucket, plans: terms.plans, maxRetries }, now),
+      job: jobRow(
+        {
+          jobId: jobIds[i]!,
+          imageId,
+          kind: 'upload',
+          owner,
+          bucket,
+          plans: terms.plans,
+          maxRetries,
+          ...batch,
+        },
+        now,
+      ),
       ensureBlob: original.ensureBlob,
     };
   });
-  const batchId = newId();
   const answer = (accepted: number): UploadAnswer => {
     let n = 0;
     const items = prepared.map((file, i): UploadItem => {

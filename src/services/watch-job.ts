@@ -30,7 +30,8 @@ export interface JobWatchOptions {
 const POLL_MS = 200;
 const SILENCE_MS = 15_000;
 const EVENTS_AT_ONCE = 200;
-const ENDINGS: ReadonlySet<EventType> = new Set(['job.completed', 'job.failed', 'job.cancelled']);
+/** What a job ends with, unless it is retried. */
+export const ENDINGS: ReadonlySet<EventType> = new Set(['job.completed', 'job.failed', 'job.cancelled']);
 
 /** Many may watch: all look at the same time, and those of one job look once. */
 export class JobWatch {
@@ -122,11 +123,12 @@ async function news(
   return events.map((event, i) => [event, i === events.length - 1 && ENDINGS.has(event.eventType)]);
 }
 
-const progressOf = ({ status, progress, step, cancelRequested }: JobRow): string =>
+/** Another one whenever what clients are shown of it has changed. */
+export const progressOf = ({ status, progress, step, cancelRequested }: JobRow): string =>
   [status, progress, step, cancelRequested].join();
 
 /** Another one whenever there may be a new event. */
-const stateOf = (job: JobRow): string =>
+export const stateOf = (job: JobRow): string =>
   [
     progressOf(job),
     job.attemptCount,

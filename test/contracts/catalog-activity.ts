@@ -64,8 +64,8 @@ export function activityContract(open: OpenCatalog): void {
   test('the last job of an image is found, and none of an unknown one', async (t) => {
     const catalog = await open(t);
     const imageId = await ended(catalog, 'failed', NOON);
-    assert.equal((await catalog.latestJob(imageId))?.lastError?.code, 'internal');
-    assert.equal(await catalog.latestJob(randomUUIDv7()), undefined);
+    assert.equal((await catalog.latestJob(imageId, 1))?.lastError?.code, 'internal');
+    assert.equal(await catalog.latestJob(randomUUIDv7(), 1), undefined);
   });
 
   test('images can be listed in several buckets at once, and in none', async (t) => {

@@ -165,8 +165,8 @@ export function imageContract(open: OpenCatalog): void {
     await catalog.expectUpload(expected.image, expected.job, terms);
     const ids = [expected.image.imageId, randomUUID(), image.imageId];
     assert.deepEqual(await catalog.currentVersions(ids), [original]);
-    assert.equal((await catalog.latestJob(image.imageId))?.jobId, job.jobId);
-    assert.equal(await catalog.latestJob(randomUUID()), undefined);
+    assert.equal((await catalog.latestJob(image.imageId, 1))?.jobId, job.jobId);
+    assert.equal(await catalog.latestJob(randomUUID(), 1), undefined);
   });
 
   test('an unknown image is not there', async (t) => {

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { type JobStatus, MAX_LOST_LEASES } from '../../src/domain/job.ts';
-import type { Catalog, ImageStatus } from '../../src/ports/catalog.ts';
+import { type Catalog, type ImageStatus, type Making, VERSION_NAME } from '../../src/ports/catalog.ts';
 import { Problem } from '../../src/problem.ts';
 import type { OpenCatalog } from './catalog.ts';
+import { making } from './catalog-making.ts';
 import {
   after,
   conversion,
@@ -31,11 +32,22 @@ const FAULT = { code: 'internal' } as const;
 const ORIGINALS = Array.from({ length: 3 }, (_, i) => originalKey(`original ${i}`));
 const RENDITIONS = Array.from({ length: 4 }, (_, i) => renditionKey(`rendition ${i}`));
 const SLOTS = ['thumbnail', 'large'];
+const OWN = `${VERSION_NAME}.webp`;
+const MAKING: Making = {
+  plan: { operations: [], output: { format: 'webp', metadata: 'strip' } },
+  sourceVersion: 1,
+  assets: {},
+};
 
-interface ModelImage {
-  status: ImageStatus;
-  original?: string;
+interface ModelVersion {
+  own?: string;
   renditions: Map<string, string>;
+}
+interface ModelImage extends ModelVersion {
+  status: ImageStatus;
+  /** Later ones, by their numbers; the first one is the image itself. */
+  versions: Map<number, ModelVersion>;
+  lastVersion: number;
 }
 interface ModelJob {
   id: string;
@@ -48,6 +60,8 @@ interface ModelJob {
   endedAt?: Date;
   /** Of a conversion. */
   source?: string;
+  /** The version that it makes. */
+  makes?: number;
   results: Map<string, string>;
 }
 
@@ -55,6 +69,7 @@ interface ModelJob {
 const WEIGHTS = {
   accept: 4,
   convert: 3,
+  process: 5,
   expect: 1,
   fulfil: 2,
   lease: 7,
@@ -89,6 +104,13 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.record({
   key: fc.nat(1000),
 });
 
+const newImage = (status: ImageStatus): ModelImage => ({
+  status,
+  renditions: new Map(),
+  versions: new Map(),
+  lastVersion: 1,
+});
+
 const chosen = <T>(from: readonly T[], n: number): T | undefined => from[n % Math.max(1, from.length)];
 
 class Run {
@@ -108,12 +130,15 @@ class Run {
     const refs = new Map<string, number>();
     const add = (key: string | undefined) => key && refs.set(key, (refs.get(key) ?? 0) + 1);
     for (const image of this.images.values()) {
-      add(image.original);
-      for (const key of image.renditions.values()) add(key);
+      for (const version of [image, ...image.versions.values()]) {
+        add(version.own);
+        for (const key of version.renditions.values()) add(key);
+      }
     }
     for (const job of this.jobs.values()) {
       add(job.source);
-      if (!job.imageId) for (const key of job.results.values()) add(key);
+      const holds = !job.imageId || (job.makes !== undefined && job.status !== 'completed');
+      if (holds) for (const key of job.results.values()) add(key);
     }
     return refs;
   }
@@ -136,7 +161,13 @@ class Run {
     delete job.dueAt;
     const image = job.imageId === undefined ? undefined : this.images.get(job.imageId);
     if (!image) return;
-    if (status === 'completed') image.status = 'ready';
+    if (job.makes !== undefined) {
+      const renditions = new Map(job.results);
+      const own = renditions.get(OWN)!;
+      renditions.delete(OWN);
+      if (status === 'completed') image.versions.set(job.makes, { own, renditions });
+      else job.results.clear();
+    } else if (status === 'completed') image.status = 'ready';
     else if (image.status === 'pending') image.status = 'failed';
   }
 
@@ -155,11 +186,7 @@ class Run {
       await this.catalog.acceptUpload(row);
       this.stored.add(row.original.blobKey);
       const { imageId } = row.image;
-      this.images.set(imageId, {
-        status: 'pending',
-        original: row.original.blobKey,
-        renditions: new Map(),
-      });
+      this.images.set(imageId, { ...newImage('pending'), own: row.original.blobKey });
       this.add(row.job.jobId, { imageId, status: 'pending' });
     },
     convert: async ({ key }) => {
@@ -169,12 +196,24 @@ class Run {
       this.stored.add(source);
       this.add(row.jobId, { imageId: undefined, status: 'pending', source });
     },
+    process: async ({ pick }) => {
+      const all = [...this.images.keys()];
+      const ready = all.filter((id) => this.images.get(id)!.status === 'ready');
+      const imageId = chosen(pick % 5 > 0 && ready.length > 0 ? ready : all, pick);
+      if (!imageId) return;
+      const image = this.images.get(imageId)!;
+      const job = making(imageId, { making: MAKING, plans: [] });
+      const versions = await this.catalog.acceptProcessing({ owner: 'ann', jobs: [job] });
+      const makes = image.status === 'ready' ? ++image.lastVersion : undefined;
+      assert.deepEqual(versions, [makes]);
+      if (makes) this.add(job.jobId, { imageId, status: 'pending', makes });
+    },
     expect: async () => {
       const row = upload({ at: this.now });
       const expiresAt = after(30 * MINUTE, this.now);
       await this.catalog.expectUpload(row.image, row.job, { contentType: 'image/jpeg', expiresAt });
       const { imageId } = row.image;
-      this.images.set(imageId, { status: 'expected', renditions: new Map() });
+      this.images.set(imageId, newImage('expected'));
       this.add(row.job.jobId, { imageId, status: 'expected' });
       this.expected.set(imageId, { jobId: row.job.jobId, expiresAt });
     },
@@ -191,7 +230,7 @@ class Run {
       assert.equal((await done).jobId, job.id);
       this.stored.add(original.blobKey);
       this.expected.delete(imageId);
-      Object.assign(this.images.get(imageId)!, { status: 'pending', original: original.blobKey });
+      Object.assign(this.images.get(imageId)!, { status: 'pending', own: original.blobKey });
       job.status = 'pending';
     },
     lease: async () => {
@@ -212,14 +251,17 @@ class Run {
     publish: async ({ pick, key }) => {
       const of = this.job(pick);
       if (!of) return;
-      const name = chosen(SLOTS, pick)!;
+      const isMaking = of.job.makes !== undefined;
+      const name = chosen(isMaking ? [VERSION_NAME, ...SLOTS] : SLOTS, pick)!;
       const blobKey = chosen(RENDITIONS, key)!;
       const row = rendition({ name, blobKey });
       assert.equal(await this.catalog.publishRendition(of.job.id, of.owner, row, noCheck), of.holds);
       if (!of.holds) return;
       this.stored.add(blobKey);
       of.job.results.set(`${name}.webp`, blobKey);
-      if (of.job.imageId) this.images.get(of.job.imageId)!.renditions.set(`${name}.webp`, blobKey);
+      if (of.job.imageId && !isMaking) {
+        this.images.get(of.job.imageId)!.renditions.set(`${name}.webp`, blobKey);
+      }
     },
     heartbeat: async ({ pick }) => {
       const of = this.job(pick);
@@ -233,6 +275,10 @@ class Run {
       const of = this.job(pick);
       if (!of) return;
       const result = { info: info(), processingMetadata: {} };
+      if (of.holds && of.job.makes !== undefined && !of.job.results.has(OWN)) {
+        const done = this.catalog.completeJob(of.job.id, of.owner, result, this.now);
+        return assert.rejects(done, (error) => error instanceof Problem && error.code === 'internal');
+      }
       assert.equal(await this.catalog.completeJob(of.job.id, of.owner, result, this.now), of.holds);
       if (of.holds) this.end(of.job, 'completed');
     },
@@ -331,7 +377,7 @@ class Run {
     },
   };
 
-  add(id: string, more: Pick<ModelJob, 'imageId' | 'status'> & { source?: string }): void {
+  add(id: string, more: Pick<ModelJob, 'imageId' | 'status' | 'source' | 'makes'>): void {
     this.jobs.set(id, { id, cancelRequested: false, lostLeases: 0, results: new Map(), ...more });
   }
 
@@ -352,9 +398,18 @@ class Run {
       assert.equal((await this.catalog.blob(key))?.refs, references.get(key), key);
     }
     for (const [imageId, image] of this.images) {
-      assert.equal((await this.catalog.image(imageId))?.status, image.status);
+      const stored = await this.catalog.image(imageId);
+      assert.equal(stored?.status, image.status);
+      assert.equal(stored?.currentVersion, Math.max(1, ...image.versions.keys()));
       const rows = await this.catalog.renditions([imageId]);
-      assert.deepEqual(new Map(rows.map((r) => [`${r.name}.${r.format}`, r.blobKey])), image.renditions);
+      const versions = new Map([[1, image as ModelVersion], ...image.versions]);
+      for (const [version, { own, renditions }] of versions) {
+        const found = rows.filter((row) => row.version === version);
+        assert.deepEqual(new Map(found.map((r) => [`${r.name}.${r.format}`, r.blobKey])), renditions);
+        const row = (await this.catalog.versions(imageId)).find((one) => one.version === version);
+        assert.equal(row?.blobKey, own);
+      }
+      assert.ok(rows.every(({ version }) => versions.has(version)));
     }
     for (const job of this.jobs.values()) {
       const stored = await this.catalog.job(job.id);

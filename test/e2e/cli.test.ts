@@ -31,7 +31,7 @@ describe('tintype', () => {
     it('answers --help, --version and help with status 0', async (t) => {
       const desk = new Desk(t);
       for (const [args, pattern] of [
-        [['--help'], /convert.*\n.*info.*\n.*serve/],
+        [['--help'], /convert.*\n.*plan.*\n.*info.*\n.*serve/],
         [[], /Usage: tintype <command>/],
         [['--version'], /^tintype \d+\.\d+\.\d+\n$/],
         [['help', 'convert'], /--recursive/],

@@ -88,7 +88,7 @@ describe('images', () => {
         'get_image_sizes',
         pathOf('get_image_sizes', web.imageId),
       );
-      assert.deepEqual(rest, { image_id: web.imageId, status: 'ready' });
+      assert.deepEqual(rest, { image_id: web.imageId, version: 1, status: 'ready' });
       assert.deepEqual(items.map(({ size }) => size).sort(), ['large', 'medium', 'original', 'thumbnail']);
       assert.equal(items[0]!.size, 'thumbnail');
       for (const item of items) await assertDescribes(item);
@@ -319,22 +319,34 @@ describe('images', () => {
     exercise('list_image_versions');
     const bytes = await photo(7);
     const { imageId } = await service.add(bytes);
-    const { items } = await ask<{ items: object[] }>(
-      'list_image_versions',
-      pathOf('list_image_versions', imageId),
-    );
-    const [{ created_at, ...first }] = items as [Record<string, unknown>];
+    const list = (by?: string) =>
+      ask<{ current_version: number; items: Record<string, unknown>[] }>(
+        'list_image_versions',
+        pathOf('list_image_versions', imageId),
+        by,
+      );
+    const { items, current_version } = await list(anna);
+    assert.equal(current_version, 1);
+    const [{ created_at, url, urls, ...first }] = items as [Record<string, unknown>];
     assert.ok(Date.parse(String(created_at)));
     assert.deepEqual(items.length, 1);
     assert.deepEqual(first, {
       version: 1,
+      current: true,
       width: 900,
       height: 600,
       format: 'jpeg',
       size_bytes: bytes.length,
+      mime_type: 'image/jpeg',
       plan: null,
-      current: true,
     });
+    const download = await service.get(String(url), anna);
+    assert.deepEqual(Buffer.from(await download.arrayBuffer()), bytes);
+    assert.deepEqual(Object.keys(urls as object).sort(), ['large', 'medium', 'original', 'thumbnail']);
+    for (const one of Object.values(urls as Record<string, string>)) {
+      assert.equal((await service.get(one)).status, 200);
+    }
+    assert.deepEqual(await list(), { ...(await list(anna)), items: [{ ...items[0], url: null }] });
   });
 
   describe('a batch', () => {

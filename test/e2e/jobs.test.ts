@@ -99,6 +99,9 @@ describe('jobs', () => {
     assert.deepEqual(accepted, {
       job_id: jobId,
       image_id: imageId,
+      kind: 'upload',
+      version: 1,
+      batch_id: null,
       status: 'pending',
       progress: 0,
       step: null,

@@ -25,6 +25,7 @@ export class Objects {
   readonly #dir: string;
   /** Lasting folders that were seen to be real and on disk: some hundreds at most. */
   readonly #lasting = new Set<string>();
+  readonly #syncs = new FolderSyncs();
 
   /** @param dir its real path */
   constructor(dir: string) {
@@ -49,8 +50,8 @@ export class Objects {
           await expectSameSize(from, place.path);
         });
         // Also where it was there before: whoever made it may not have come this far.
-        await syncFolder(place.folder);
-        if (place.folder !== place.lasting) await syncFolder(place.lasting);
+        await this.#syncs.sync(place.folder);
+        if (place.folder !== place.lasting) await this.#syncs.sync(place.lasting);
         return;
       } catch (error) {
         if (codeOf(error) !== 'ENOENT' || attempt === LINK_ATTEMPTS) throw error;
@@ -109,6 +110,35 @@ export class Objects {
       ignoring('EEXIST')(error);
       await expectReal(folder);
     });
+  }
+}
+
+/** Whoever asks while a sync of the folder waits for the one before it shares it: it begins after they have asked. */
+class FolderSyncs {
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #waiting = new Map<string, Promise<void>>();
+
+  sync(folder: string): Promise<void> {
+    const waiting = this.#waiting.get(folder);
+    if (waiting) return waiting;
+    const running = this.#running.get(folder);
+    if (!running) return this.#begin(folder);
+    const next = running
+      .catch(() => {})
+      .then(() => {
+        this.#waiting.delete(folder);
+        return this.#begin(folder);
+      });
+    this.#waiting.set(folder, next);
+    return next;
+  }
+
+  #begin(folder: string): Promise<void> {
+    const running = syncFolder(folder).finally(() => {
+      if (this.#running.get(folder) === running) this.#running.delete(folder);
+    });
+    this.#running.set(folder, running);
+    return running;
   }
 }
 

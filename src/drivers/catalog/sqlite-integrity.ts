@@ -10,9 +10,10 @@ const RULES: readonly { complaint: string; sql: string }[] = [
         select key, refs from blobs
         union all select blob_key, -1 from image_versions
         union all select blob_key, -1 from renditions
+        union all select blob_key, -1 from derived_renditions
         union all select staging_path, -1 from processing_jobs where image_id is null and staging_path is not null
         union all select r.value, -1 from processing_jobs j, json_each(j.processed_paths) r
-          where j.image_id is null and json_valid(j.processed_paths)
+          where (j.image_id is null or (j.kind = 'process' and j.status <> 'completed')) and json_valid(j.processed_paths)
       )
       select count(*) as n from (select 1 from reference group by key having sum(n) <> 0)`,
   },
@@ -28,6 +29,14 @@ const RULES: readonly { complaint: string; sql: string }[] = [
         and not exists (select 1 from image_versions v where v.image_id = i.image_id and v.version = i.current_version)`,
   },
   {
+    complaint: 'versions that were never given out',
+    sql: `
+      select count(*) as n from (
+        select image_id, version from image_versions
+        union all select image_id, version from processing_jobs where image_id is not null
+      ) v join images i using (image_id) where v.version > i.last_version`,
+  },
+  {
     complaint: 'jobs being processed without a lease',
     sql: `select count(*) as n from processing_jobs
       where (status = 'processing') <> (lease_owner is not null and lease_until is not null)`,
@@ -38,6 +47,7 @@ const RULES: readonly { complaint: string; sql: string }[] = [
       with counted (name, value) as (
         select 'images', count(*) from images where status <> 'expected'
         union all select 'bytes', coalesce(sum(bytes), 0) from blobs
+        union all select 'derived_bytes', coalesce(sum(bytes), 0) from derived_renditions
         union all select 'jobs.' || status, count(*) from processing_jobs group by status
       )
       select count(*) as n from totals t left join counted c on t.name = c.name where t.value <> coalesce(c.value, 0)`,

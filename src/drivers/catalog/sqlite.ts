@@ -13,6 +13,7 @@ import { migrate } from './migrate.ts';
 import { acceptMethods } from './sql/accept.ts';
 import { activityMethods } from './sql/activity.ts';
 import { blobMethods } from './sql/blobs.ts';
+import { derivedMethods } from './sql/derived.ts';
 import { eventMethods } from './sql/events.ts';
 import { expectedMethods } from './sql/expected.ts';
 import { expireMethods } from './sql/expire.ts';
@@ -21,6 +22,7 @@ import { idempotencyMethods } from './sql/idempotency.ts';
 import { imageMethods } from './sql/images.ts';
 import { jobMethods } from './sql/jobs.ts';
 import { leaseMethods } from './sql/leases.ts';
+import { makingMethods } from './sql/making.ts';
 import { jobFrom, type OnDamage } from './sql/rows.ts';
 import { statsMethods } from './sql/stats.ts';
 import type { Access, Database } from './sql/tables.ts';
@@ -67,9 +69,11 @@ export async function openSqliteCatalog(path: string, options: SqliteCatalogOpti
     ...idempotencyMethods(access),
     ...leaseMethods(access),
     ...jobMethods(access),
+    ...makingMethods(access),
     ...eventMethods(access),
     ...imageMethods(access),
     ...blobMethods(access),
+    ...derivedMethods(access),
     ...holdMethods(access),
     ...expireMethods(access),
     ...statsMethods(access),

@@ -2,11 +2,13 @@
 import { open } from 'node:fs/promises';
 import { OPERATIONS } from '../../contract/operations.ts';
 import { EXTENSIONS, MIME_TYPES } from '../../contract/plan.ts';
+import { planFor } from '../../contract/plan-for-source.ts';
 import type { Limits } from '../../engine/limits.ts';
 import { probe } from '../../engine/probe.ts';
 import { Problem } from '../../problem.ts';
 import type { Services } from '../../services/context.ts';
 import { acceptConversion } from '../../services/convert-later.ts';
+import { expectNoAssets } from '../../services/plan-assets.ts';
 import { StagedOriginal } from '../../services/staged-original.ts';
 import { imagesOnly } from '../../services/upload-terms.ts';
 import type { Answer, Call, Handler } from '../bind.ts';
@@ -46,6 +48,7 @@ export function convertRoute({ services, limits, queueLimit }: ConvertOptions): 
   }
 
   return async (call) => {
+    expectNoAssets(call.plan);
     if (call.query.async) return accept(call);
     const { plan, request, exchange } = call;
     const { signal } = exchange;
@@ -60,9 +63,12 @@ export function convertRoute({ services, limits, queueLimit }: ConvertOptions): 
       receiveFile(request, { dir, maxBytes: limits.maxBytes, signal, bare, inspect: IMAGES_ONLY }),
     );
     // Headers are cheap to read: what cannot be converted should not wait for a child.
-    await timing.of('probe', () => probe(source.path, limits, signal));
+    const { format: sourceFormat } = await timing.of('probe', () => probe(source.path, limits, signal));
     const { renditions } = await timing.of('render', () =>
-      pool.render({ sourcePath: source.path, plans: [plan], limits, outDir: dir }, { signal }),
+      pool.render(
+        { sourcePath: source.path, plans: [planFor(sourceFormat, plan)], limits, outDir: dir },
+        { signal },
+      ),
     );
     const rendition = renditions[0]!;
     const file = await open(rendition.path);

@@ -24,6 +24,7 @@ import {
   requireBytes,
   requireReady,
   type SizeOf,
+  sizesByVersion,
   sizesOf,
 } from '../../services/retrieve.ts';
 import { chooseFormat } from '../accept.ts';
@@ -32,6 +33,7 @@ import { contentDisposition, downloadName, uploadName } from '../disposition.ts'
 import { problemDocument } from '../problems.ts';
 import { baseUrl } from '../public-url.ts';
 import { answerWithBytes } from '../stored-bytes.ts';
+import { urlsOf } from './job-documents.ts';
 
 type Operations = typeof IMAGE_OPERATIONS;
 
@@ -96,37 +98,40 @@ export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handler
     get_image: async (call) => {
       const { params, query, principal } = call;
       const image = await findImage(params.image_id, principal, services);
-      const size = await pickSize(image, await sizesOf(image, services), query.size, services);
-      const { format } = query;
+      const { format, version } = query;
+      const size = await pickSize(image, await sizesOf(image, services, version), query.size, services);
       const file = format === undefined ? size.files[0] : await pickFormat(image, size, format, services);
       return { status: 200, headers: NOT_KEPT, json: present.rendition(image, size, file, baseOf(call)) };
     },
 
     get_image_sizes: async (call) => {
-      const { params, principal } = call;
+      const { params, query, principal } = call;
       const image = await findImage(params.image_id, principal, services);
-      const sizes = await sizesOf(image, services);
-      const { imageId: image_id, status } = image;
+      const { imageId: image_id, status, currentVersion } = image;
+      const { version = currentVersion } = query;
+      const sizes = await sizesOf(image, services, version);
       const base = baseOf(call);
       const items = sizes.flatMap((size) => size.files.map((file) => present.file(image, size, file, base)));
-      return { status: 200, headers: NOT_KEPT, json: { image_id, status, items } };
+      return { status: 200, headers: NOT_KEPT, json: { image_id, version, status, items } };
     },
 
     read_image: directRoute(services, urls),
 
-    get_image_info: async ({ params, principal }) => {
+    get_image_info: async ({ params, query, principal }) => {
       const image = await findImage(params.image_id, principal, services);
       await requireReady(image, services);
+      const { version: number = image.currentVersion } = query;
       const [version, job] = await Promise.all([
-        findVersion(image, image.currentVersion, services),
-        services.catalog.latestJob(image.imageId),
+        findVersion(image, number, services),
+        services.catalog.latestJob(image.imageId, number),
       ]);
-      const info = { ...NOTHING_SAID, ...image.info };
+      const info = { ...NOTHING_SAID, ...image.info, ...(version.plan && OF_WHAT_WE_WRITE) };
       return {
         status: 200,
         headers: NOT_KEPT,
         json: {
           image_id: image.imageId,
+          version: number,
           ...developedSize(version, job),
           format: version.format,
           size_bytes: version.bytes,
@@ -143,7 +148,9 @@ export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handler
       await requireBytes(version, services);
       const { blobKey: key, bytes, mime, format } = version;
       const source = parseKey(key);
-      const name = uploadName(image.filename, EXTENSIONS[format as OutputFormat] ?? format);
+      const extension = EXTENSIONS[format as OutputFormat] ?? format;
+      // What was made of an upload has the extension of its own format.
+      const name = (version.plan ? downloadName : uploadName)(image.filename, extension);
       return answerWithBytes(
         request,
         {
@@ -160,20 +167,30 @@ export function imageRoutes({ services, publicUrl }: ImageRouteOptions): Handler
       ) as ReturnType<Handler<Operations['download_image']>>;
     },
 
-    list_image_versions: async ({ params, principal }) => {
+    list_image_versions: async (call) => {
+      const { params, principal } = call;
       const image = await findImage(params.image_id, principal, services);
-      const versions = await services.catalog.versions(image.imageId);
-      const items = versions.map(({ version, createdAt, width, height, format, bytes, plan }) => ({
-        version,
-        created_at: createdAt,
-        width,
-        height,
-        format,
-        size_bytes: bytes,
-        plan,
-        current: version === image.currentVersion,
+      const [versions, sizes] = await Promise.all([
+        services.catalog.versions(image.imageId),
+        sizesByVersion(image, services),
+      ]);
+      const base = baseOf(call);
+      const isOwner = isTheirs(principal, image);
+      const { imageId: image_id, currentVersion: current_version } = image;
+      const items = versions.map((row) => ({
+        version: row.version,
+        current: row.version === current_version,
+        created_at: row.createdAt,
+        width: row.width,
+        height: row.height,
+        format: row.format,
+        size_bytes: row.bytes,
+        mime_type: row.mime,
+        plan: isOwner ? row.plan : null,
+        url: isOwner ? `${base}/api/v1/images/${image_id}/download?version=${row.version}` : null,
+        urls: urlsOf(image, row.version, sizes.get(row.version) ?? [], urls, base),
       }));
-      return { status: 200, headers: NOT_KEPT, json: { image_id: image.imageId, items } };
+      return { status: 200, headers: NOT_KEPT, json: { image_id, current_version, items } };
     },
 
     delete_image: async ({ params, principal }) => {
@@ -190,12 +207,7 @@ function directRoute(
   return async ({ params, query, principal, request }) => {
     const access = await findToRead(params.image_id, query, principal, services, urls);
     const { image } = access;
-    const size = await pickSize(
-      image,
-      await sizesOf(image, services, query.version ?? image.currentVersion),
-      query.size,
-      services,
-    );
+    const size = await pickSize(image, await sizesOf(image, services, query.version), query.size, services);
     const format = query.format ?? negotiated(size, request.headers.accept);
     const file = await pickFormat(image, size, format, services);
     await requireBytes(file, services);
@@ -204,6 +216,8 @@ function directRoute(
     const isNegotiated = size.formats.length > 1 && query.format === undefined;
     // Another format may be the better answer in a moment.
     const isFinal = !isNegotiated || size.files.length === size.formats.length;
+    // Of an image that is processed, another version will be.
+    const isFixed = query.version !== undefined || image.currentVersion === 1;
     return answerWithBytes(
       request,
       {
@@ -211,7 +225,7 @@ function directRoute(
         bytes: file.bytes,
         type: MIME_TYPES[file.format as OutputFormat] ?? 'application/octet-stream',
         headers: {
-          'cache-control': isFinal ? access.cacheControl : ASK_AGAIN,
+          'cache-control': isFinal && isFixed ? access.cacheControl : ASK_AGAIN,
           ...(isNegotiated && { vary: 'Accept' }),
         },
         contentHeaders: { 'content-disposition': contentDisposition(name, 'inline') },
@@ -262,7 +276,7 @@ class Presenter {
 
   rendition(image: ImageRow, size: SizeOf, file: RenditionRow, base: string) {
     const { imageId: image_id, status } = image;
-    return { image_id, status, ...this.file(image, size, file, base) };
+    return { image_id, version: file.version, status, ...this.file(image, size, file, base) };
   }
 
   /** The URL gives the very file that is described. */
@@ -332,6 +346,9 @@ const NOTHING_SAID = {
   copyright: null,
   software: null,
 };
+
+/** However the upload was: pixels are written upright, and in sRGB. */
+const OF_WHAT_WE_WRITE = { orientation: 1, color_space: 'sRGB' };
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 

@@ -1,22 +1,33 @@
-/** The work on uploads, and conversions whose result is fetched later. */
+/** The work on uploads and new versions, and conversions whose result is fetched later. */
 import { setMaxListeners } from 'node:events';
 import { Readable } from 'node:stream';
-import type { JobDocument, JobResult, TaskDocument } from '../../contract/jobs.ts';
+import type { JobResult, TaskDocument } from '../../contract/jobs.ts';
 import type { JOB_OPERATIONS } from '../../contract/operations/jobs.ts';
 import { EXTENSIONS, MIME_TYPES } from '../../contract/plan.ts';
 import { type Principal, requireOwner } from '../../domain/access.ts';
 import { failedProblem } from '../../domain/failure.ts';
-import type { EventRow, ImageRow, JobRow } from '../../ports/catalog.ts';
+import type { ImageRow, JobRow } from '../../ports/catalog.ts';
 import { Problem } from '../../problem.ts';
 import type { Services } from '../../services/context.ts';
 import { ImageUrls } from '../../services/image-urls.ts';
-import { developedSize, findImage, findVersion, type SizeOf, sizesOf } from '../../services/retrieve.ts';
+import { developedSize, findImage, findVersion, sizesOf } from '../../services/retrieve.ts';
 import { JobWatch, type WatchOptions } from '../../services/watch-job.ts';
 import type { Handlers } from '../bind.ts';
 import { contentDisposition, downloadName } from '../disposition.ts';
 import { EVENT_STREAM_HEADERS, eventStream, lastEventId, type ServerEvent } from '../event-stream.ts';
 import { baseUrl } from '../public-url.ts';
 import { answerWithBytes } from '../stored-bytes.ts';
+import {
+  endDocument,
+  errorOf,
+  filesOf,
+  jobDocument,
+  renditionDocument,
+  shownStatus,
+  stateDocument,
+  stepDocument,
+  urlsOf,
+} from './job-documents.ts';
 
 type Operations = typeof JOB_OPERATIONS;
 
@@ -118,17 +129,17 @@ export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): H
       findVersion(image, version, services),
       sizesOf(image, services, version),
     ]);
+    const { dominantColor, thumbhash, blurhash } = original.placeholders ?? image;
     const files = sizes.flatMap(filesOf);
-    const urlOf = ({ size, format }: VariantFile) =>
-      urls.urlOf(image, { imageId: image.imageId, version, size, format }, base);
     return {
       image_id: image.imageId,
+      version,
       status: 'completed',
-      urls: Object.fromEntries(files.map((file) => [file.name, urlOf(file)])),
+      urls: urlsOf(image, version, sizes, urls, base),
       metadata: {
-        dominant_color: image.dominantColor,
-        thumbhash: image.thumbhash,
-        blurhash: image.blurhash,
+        dominant_color: dominantColor,
+        thumbhash,
+        blurhash,
         original_dimensions: developedSize(original, job),
         variants: Object.fromEntries(files.map(({ name, variant }) => [name, variant])),
         context: image.context,
@@ -138,18 +149,12 @@ export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): H
   }
 
   async function* serverEvents(
-    { jobId, plans, version = 1 }: JobRow,
+    { jobId }: JobRow,
     image: ImageRow,
     base: string,
     options: WatchOptions,
   ): AsyncGenerator<ServerEvent | 'comment', void, void> {
     const { imageId } = image;
-    const renditionOf = ({ metadata }: EventRow) => {
-      const { name, format, width, height, bytes } = metadata as Record<string, string & number>;
-      const twins = plans.filter((one) => one.name === name).length > 1;
-      const address = { imageId, version, size: String(name), ...(twins && { format: String(format) }) };
-      return { name, url: urls.urlOf(image, address, base), width, height, format, size_bytes: bytes };
-    };
     for await (const update of watch.follow(jobId, options)) {
       if (update.kind === 'silence') yield 'comment';
       else if (update.kind === 'gone') {
@@ -164,8 +169,9 @@ export function jobRoutes({ services, publicUrl, draining }: JobRouteOptions): H
       else {
         const { event, job, isLast } = update;
         const { id } = event;
-        if (event.eventType === 'rendition.ready') yield { id, event: 'rendition', data: renditionOf(event) };
-        else if (isLast) yield { id, event: shownStatus(job), data: endDocument(job, base) };
+        if (event.eventType === 'rendition.ready') {
+          yield { id, event: 'rendition', data: renditionDocument(job, image, event, urls, base) };
+        } else if (isLast) yield { id, event: shownStatus(job), data: endDocument(job, base) };
         else yield { id, event: 'step', data: stepDocument(job, event) };
       }
     }
@@ -242,39 +248,6 @@ function requireCompleted({ status, lastError }: JobRow): void {
   throw new Problem('not_finished', { detail: 'The job has not finished.' });
 }
 
-/** To clients, a job whose bytes have not come waits as others do. */
-const shownStatus = ({ status }: JobRow): JobDocument['status'] =>
-  status === 'expected' ? 'pending' : status;
-
-const shownStep = ({ status, step, cancelRequested }: JobRow): string | null =>
-  status === 'expected'
-    ? 'awaiting upload'
-    : cancelRequested && status === 'processing'
-      ? 'cancelling'
-      : step;
-
-function errorOf({ lastError }: JobRow): JobDocument['error'] {
-  if (!lastError) return null;
-  const { code, title, detail } = Problem.deserialize(lastError);
-  return { code, title, detail: detail ?? null };
-}
-
-function jobDocument(job: JobRow): JobDocument {
-  return {
-    job_id: job.jobId,
-    image_id: job.imageId ?? '',
-    status: shownStatus(job),
-    progress: job.progress,
-    step: shownStep(job),
-    created_at: job.createdAt,
-    started_at: job.startedAt,
-    completed_at: job.completedAt,
-    error: errorOf(job),
-    attempts: job.attemptCount,
-    max_retries: job.maxRetries,
-  };
-}
-
 function taskDocument(job: JobRow, base: string): TaskDocument {
   return {
     task_id: job.jobId,
@@ -283,55 +256,4 @@ function taskDocument(job: JobRow, base: string): TaskDocument {
     result_url: job.status === 'completed' ? `${base}/status/${job.jobId}/result` : null,
     error: errorOf(job),
   };
-}
-
-function stateDocument(job: JobRow) {
-  const { job_id, image_id, status, progress, step, attempts } = jobDocument(job);
-  return { job_id, image_id, status, progress, step, attempts };
-}
-
-/** What happened then, not how the job stands by now. */
-const stepDocument = (job: JobRow, { eventType, metadata, createdAt }: EventRow) => ({
-  job_id: job.jobId,
-  image_id: job.imageId,
-  step: eventType,
-  at: createdAt,
-  ...(typeof metadata.attempt === 'number' && { attempt: metadata.attempt }),
-  ...(typeof metadata.code === 'string' && { code: metadata.code }),
-});
-
-function endDocument(job: JobRow, base: string) {
-  const { job_id, image_id, status, error, completed_at } = jobDocument(job);
-  const url = `${base}/api/v1/images/jobs/${job_id}/result`;
-  return {
-    job_id,
-    image_id,
-    status,
-    completed_at,
-    ...(status === 'completed' && { result_url: url }),
-    ...(error && { error }),
-  };
-}
-
-interface VariantFile {
-  /** The size's own for the format to prefer, `<size>.<format>` for the others. */
-  name: string;
-  size: string;
-  format: string | undefined;
-  variant: JobResult['metadata']['variants'][string];
-}
-
-function filesOf({ size, files }: SizeOf): VariantFile[] {
-  return files.map(({ format, width, height, bytes }, i) => ({
-    name: i === 0 ? size : `${size}.${format}`,
-    size,
-    format: i === 0 ? undefined : format,
-    variant: {
-      width,
-      height,
-      aspect_ratio: Math.round((width / height) * 10_000) / 10_000,
-      format,
-      size_bytes: bytes,
-    },
-  }));
 }

@@ -24,6 +24,7 @@ import type { Handler, Handlers } from '../bind.ts';
 import { receiveBody } from '../body.ts';
 import { displayName } from '../disposition.ts';
 import type { Exchange } from '../exchange.ts';
+import { idempotencyKeyOf } from '../idempotency-key.ts';
 import { type FileSink, receiveForm } from '../multipart.ts';
 import { problemDocument } from '../problems.ts';
 import { baseUrl } from '../public-url.ts';
@@ -33,7 +34,6 @@ type Table = typeof UPLOAD_OPERATIONS;
 type Fields = z.output<typeof uploadFieldsSchema>;
 
 const MESSAGE = 'The image was accepted; its renditions are being made.';
-const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 const FILE_PARTS = { file: 1, files: MAX_BATCH_FILES };
 const FIELD_NAMES = new Set(Object.keys(uploadFieldsSchema.shape));
 /** Each field by itself, to be looked at as it comes. */
@@ -239,16 +239,6 @@ function directUploadRoute(services: Services): Handler<Table['upload_direct']> 
     const accepted = await fulfilUpload(imageId, staged, terms, services, signal);
     return { status: 200, json: presentAccepted(accepted) };
   };
-}
-
-/** @throws Problem `invalid_field` */
-function idempotencyKeyOf({ headers }: FastifyRequest): string | undefined {
-  const key = headers['idempotency-key'];
-  if (key === undefined) return undefined;
-  if (typeof key === 'string' && IDEMPOTENCY_KEY.test(key)) return key;
-  const message = 'expected 1 to 255 visible ASCII characters';
-  const errors = [{ path: 'Idempotency-Key', message }];
-  throw new Problem('invalid_field', { detail: `The header Idempotency-Key is wrong: ${message}.`, errors });
 }
 
 /** Says it with whatever the answer becomes. */

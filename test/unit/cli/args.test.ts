@@ -46,6 +46,26 @@ describe('the argument parser', () => {
     refused(['--width='], /needs a value/);
   });
 
+  it('takes what follows for a value that may be left out where it looks like one', () => {
+    const specs: OptionSpec[] = [
+      ...SPECS,
+      { name: 'trim', value: 'n', optional: (text) => /^\d+$/.test(text), help: '' },
+    ];
+    const read = (...args: string[]) => {
+      const { options, positionals } = parseCommandLine(args, specs);
+      return [...options.map(({ name, value }) => `${name}=${value}`), ...positionals];
+    };
+    assert.deepEqual(read('--trim', '5', 'a.jpg'), ['trim=5', 'a.jpg']);
+    assert.deepEqual(read('--trim', 'a.jpg'), ['trim=true', 'a.jpg']);
+    assert.deepEqual(read('--trim', './5'), ['trim=true', './5']);
+    assert.deepEqual(read('--trim', '--', '5'), ['trim=true', '5']);
+    assert.deepEqual(read('--trim', '-r', '5'), ['trim=true', 'recursive=true', '5']);
+    assert.deepEqual(read('--trim=5', '7'), ['trim=5', '7']);
+    assert.deepEqual(read('--trim=', 'a.jpg'), ['trim=true', 'a.jpg']);
+    assert.deepEqual(read('--trim=x'), ['trim=x']);
+    assert.deepEqual(read('a.jpg', '--trim'), ['trim=true', 'a.jpg']);
+  });
+
   it('takes everything after -- for inputs', () => {
     assert.deepEqual(parseCommandLine(['a', '--', '-w', '--x'], SPECS).positionals, ['a', '-w', '--x']);
   });

@@ -7,6 +7,7 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Damage } from '../../../src/drivers/catalog/sql/rows.ts';
 import { openSqliteCatalog } from '../../../src/drivers/catalog/sqlite.ts';
 import { Problem } from '../../../src/problem.ts';
+import { making } from '../../contracts/catalog-making.ts';
 import {
   after,
   conversion,
@@ -125,6 +126,23 @@ describe('a damaged catalog', () => {
     }
   });
 
+  test('a version whose making cannot be read is not made, and its image stays as it is', async (t) => {
+    const { catalog, db, damages } = await open(t);
+    const row = upload();
+    await catalog.acceptUpload(row);
+    await catalog.leaseNext(LEASE, NOON);
+    await catalog.completeJob(row.job.jobId, 'w', { processingMetadata: {} }, NOON);
+    const job = making(row.image.imageId);
+    await catalog.acceptProcessing({ owner: 'ann', jobs: [job] });
+    db.prepare("update processing_jobs set making = '{' where job_id = ?").run(job.jobId);
+    assert.equal(await catalog.leaseNext(LEASE, NOON), undefined);
+    assert.ok(damages.some(({ column }) => column === 'making'));
+    const failed = await catalog.job(job.jobId);
+    assert.deepEqual([failed?.status, failed?.lastError?.code], ['failed', 'internal']);
+    assert.equal((await catalog.image(row.image.imageId))?.status, 'ready');
+    assert.equal(await catalog.integrity(), 'ok');
+  });
+
   test('a last error that cannot be read is internal, and stops nothing', async (t) => {
     const { catalog, db } = await open(t);
     const row = upload();
@@ -160,6 +178,9 @@ describe('a damaged catalog', () => {
     assert.match(await catalog.integrity(), /^1 blobs whose reference count is wrong$/);
     db.exec("update blobs set refs = 1; update totals set value = 9 where name = 'jobs.pending'");
     assert.match(await catalog.integrity(), /totals/);
+    db.exec('update image_versions set version = 5');
+    assert.match(await catalog.integrity(), /1 versions that were never given out/);
+    db.exec('update image_versions set version = 1');
     db.exec("update totals set value = 1 where name = 'jobs.pending'");
     db.exec('pragma foreign_keys = off; delete from blobs');
     assert.match(await catalog.integrity(), /dangling/);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { migrate } from '../../../src/drivers/catalog/migrate.ts';
 import { migrateSqliteCatalog, openSqliteCatalog } from '../../../src/drivers/catalog/sqlite.ts';
+import { making } from '../../contracts/catalog-making.ts';
 import { NOON, problem, upload } from '../../contracts/catalog-rows.ts';
 import { tempDir } from '../../support/temp.ts';
 
@@ -54,6 +55,45 @@ describe('migrations', () => {
     assert.deepEqual(tables(), ['a', 'migrations']);
     writeFileSync(join(dir, '002-b.sql'), 'create table b (x);');
     assert.deepEqual(migrate(db, folder), ['002-b.sql']);
+  });
+
+  test('jobs and pictures of a catalog that knows no processing stay as they are', async (t) => {
+    const dir = tempDir(t);
+    const own = new URL('../../../src/drivers/catalog/migrations/sqlite/', import.meta.url);
+    for (const name of readdirSync(own).filter((file) => file < '004')) {
+      copyFileSync(new URL(name, own), join(dir, name));
+    }
+    const path = join(dir, 'catalog.db');
+    const db = new DatabaseSync(path);
+    migrate(db, pathToFileURL(`${dir}/`));
+    const at = NOON.toISOString();
+    db.exec(`
+      insert into images (image_id, owner, bucket, preset, visibility, status, filename, dominant_color, thumbhash, blurhash, created_at, updated_at)
+        values ('i', 'ann', 'photos', 'web', 'public', 'ready', 'a.jpg', '#336699', 'AAAA', 'L00000', '${at}', '${at}');
+      insert into blobs values ('k', 9, 1, 4, 3, '${at}');
+      insert into image_versions values ('i', 1, 'k', 'image/jpeg', 'jpeg', 4, 3, null, '${at}');
+      insert into processing_jobs (job_id, image_id, kind, status, owner, storage_bucket, max_retries, created_at, queued_at)
+        values ('j', 'i', 'upload', 'completed', 'ann', 'photos', 3, '${at}', '${at}'),
+          ('c', null, 'convert', 'pending', 'ann', '', 3, '${at}', '${at}');`);
+    db.close();
+    const catalog = await openSqliteCatalog(path);
+    t.after(() => catalog.close());
+    const [upload, conversion] = [await catalog.job('j'), await catalog.job('c')];
+    assert.deepEqual(
+      [upload?.kind, upload?.status, upload?.version, upload?.making, upload?.batchId],
+      ['upload', 'completed', 1, undefined, undefined],
+    );
+    assert.deepEqual([conversion?.kind, conversion?.status], ['convert', 'pending']);
+    const [version] = await catalog.versions('i');
+    assert.deepEqual(version?.placeholders, {
+      dominantColor: '#336699',
+      thumbhash: 'AAAA',
+      blurhash: 'L00000',
+    });
+    assert.deepEqual(await catalog.acceptProcessing({ owner: 'ann', jobs: [making('i')] }), [2]);
+    const { jobs } = await catalog.stats(NOON);
+    assert.deepEqual([jobs.completed, jobs.pending], [1, 2]);
+    assert.equal(await catalog.integrity(), 'ok');
   });
 
   test('operators find the columns that they know', async (t) => {

@@ -72,7 +72,8 @@ export function acceptMethods({ read, write }: Access) {
   } satisfies Partial<Catalog>;
 }
 
-async function insertJob(tx: Tx, job: JobRow): Promise<void> {
+/** @param job takes its place behind the others of its owner, and the queue hears of it */
+export async function insertJob(tx: Tx, job: JobRow): Promise<void> {
   const priority = await priorityFor(tx, job.owner);
   await tx
     .insertInto('processing_jobs')
@@ -82,7 +83,10 @@ async function insertJob(tx: Tx, job: JobRow): Promise<void> {
 }
 
 /** Behind the jobs that this owner has unfinished, so that nobody's thousand hold up another's one. */
-export async function priorityFor(tx: Tx, owner: string): Promise<number> {
+export const priorityFor = (tx: Tx, owner: string): Promise<number> => unfinishedOf(tx, owner, MAX_PRIORITY);
+
+/** How many jobs of an owner are unfinished, as far as `most`. */
+export async function unfinishedOf(tx: Tx, owner: string, most: number): Promise<number> {
   const unfinished = await tx
     .selectFrom((q) =>
       q
@@ -90,7 +94,7 @@ export async function priorityFor(tx: Tx, owner: string): Promise<number> {
         .select('owner')
         .where('owner', '=', owner)
         .where(sql<boolean>`status in ('pending', 'retrying', 'processing')`)
-        .limit(MAX_PRIORITY)
+        .limit(most)
         .as('unfinished'),
     )
     .select((q) => q.fn.countAll<number>().as('n'))

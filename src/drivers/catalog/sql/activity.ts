@@ -39,11 +39,12 @@ export function activityMethods({ read, onDamage }: Access) {
       return rows.map((row) => jobFrom(row, onDamage));
     },
 
-    async latestJob(imageId: string): Promise<JobRow | undefined> {
+    async latestJob(imageId: string, version: number): Promise<JobRow | undefined> {
       const row = await read
         .selectFrom('processing_jobs')
         .selectAll()
         .where('image_id', '=', imageId)
+        .where('version', '=', version)
         .orderBy('created_at', 'desc')
         .orderBy('job_id', 'desc')
         .limit(1)

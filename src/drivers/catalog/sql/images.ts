@@ -4,8 +4,10 @@ import type { Catalog, ImageFilter, ImageRow, RenditionRow, VersionRow } from '.
 import { Problem } from '../../../problem.ts';
 import { dropReference } from './blobs.ts';
 import { inChunks } from './chunks.ts';
+import { dropDerivedOf } from './derived.ts';
 import { record } from './events.ts';
-import { imageFrom, renditionFrom, versionFrom } from './rows.ts';
+import { heldKeys } from './outcomes.ts';
+import { imageFrom, jobFrom, renditionFrom, versionFrom } from './rows.ts';
 import type { Access } from './tables.ts';
 
 export function imageMethods({ read, write, onDamage }: Access) {
@@ -98,13 +100,14 @@ export function imageMethods({ read, write, onDamage }: Access) {
       return found;
     },
 
-    async renditions(imageIds: string[]): Promise<RenditionRow[]> {
+    async renditions(imageIds: string[], version?: number): Promise<RenditionRow[]> {
       const found: RenditionRow[] = [];
       for (const chunk of inChunks(imageIds)) {
         const rows = await read
           .selectFrom('renditions')
           .selectAll()
           .where('image_id', 'in', chunk)
+          .$if(version !== undefined, (q) => q.where('version', '=', version!))
           .orderBy('image_id')
           .orderBy('version')
           .orderBy('width')
@@ -119,6 +122,7 @@ export function imageMethods({ read, write, onDamage }: Access) {
     async deleteImage(imageId: string, now: Date): Promise<boolean> {
       const at = now.toISOString();
       return write.transaction().execute(async (tx) => {
+        await dropDerivedOf(tx, imageId, at);
         const keys = [
           ...(await tx
             .deleteFrom('renditions')
@@ -131,9 +135,16 @@ export function imageMethods({ read, write, onDamage }: Access) {
             .returning('blob_key')
             .execute()),
         ];
+        const jobs = await tx
+          .deleteFrom('processing_jobs')
+          .where('image_id', '=', imageId)
+          .returningAll()
+          .execute();
         // Only now: rows must not refer to a blob that is gone.
         for (const { blob_key } of keys) await dropReference(tx, blob_key, at);
-        await tx.deleteFrom('processing_jobs').where('image_id', '=', imageId).execute();
+        for (const key of jobs.flatMap((row) => heldKeys(jobFrom(row, onDamage)))) {
+          await dropReference(tx, key, at);
+        }
         const gone = await tx.deleteFrom('images').where('image_id', '=', imageId).executeTakeFirst();
         if (gone.numDeletedRows === 0n) return false;
         await record(tx, 'image.deleted', { imageId, jobId: null }, {}, at);

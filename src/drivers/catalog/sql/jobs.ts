@@ -6,8 +6,9 @@ import { Problem, type SerializedProblem } from '../../../problem.ts';
 import { priorityFor } from './accept.ts';
 import { addReference, dropReference } from './blobs.ts';
 import { announce, record } from './events.ts';
+import { addVersion, slotOf } from './making.ts';
 import { end, fail, NO_LEASE } from './outcomes.ts';
-import { type Job, jobFrom, type OnDamage } from './rows.ts';
+import { type Job, jobFrom, type OnDamage, placeholdersTo } from './rows.ts';
 import type { Access, Db, Tx } from './tables.ts';
 
 export function jobMethods({ read, write, onDamage }: Access) {
@@ -39,23 +40,27 @@ export function jobMethods({ read, write, onDamage }: Access) {
         const job = await heldJob(tx, jobId, leaseOwner, onDamage);
         if (!job) return false;
         const { name, format, blobKey, width, height, bytes } = rendition;
-        const slot = `${name}.${format}`;
-        const before = job.imageId
-          ? await renditionKey(tx, job.imageId, job.version, rendition)
+        const slot = slotOf(rendition);
+        // A version that is being made is not there yet, and neither are its renditions: the job holds them.
+        const imageId = job.kind === 'process' ? null : job.imageId;
+        const before = imageId
+          ? await renditionKey(tx, imageId, job.version, rendition)
           : job.processedPaths[slot];
         if (before !== blobKey) {
           // The new one first: where both are the last reference to something, nothing is queued that is needed.
           await addReference(tx, blobKey, rendition, at);
-          if (job.imageId) {
+          if (imageId) {
             const row = { blob_key: blobKey, width, height, bytes, created_at: at };
             await tx
               .insertInto('renditions')
-              .values({ image_id: job.imageId, version: job.version, name, format, ...row })
+              .values({ image_id: imageId, version: job.version, name, format, ...row })
               .onConflict((c) => c.columns(['image_id', 'version', 'name', 'format']).doUpdateSet(row))
               .execute();
           }
           if (before !== undefined) await dropReference(tx, before, at);
-          await record(tx, 'rendition.ready', job, { name, format, width, height, bytes }, at);
+          if (job.kind !== 'process') {
+            await record(tx, 'rendition.ready', job, { name, format, width, height, bytes }, at);
+          }
         }
         if (job.processedPaths[slot] !== blobKey) {
           await tx
@@ -79,29 +84,11 @@ export function jobMethods({ read, write, onDamage }: Access) {
       return write.transaction().execute(async (tx) => {
         const job = await heldJob(tx, jobId, leaseOwner, onDamage);
         if (!job) return false;
-        const { info, placeholders, processingMetadata } = result;
-        if (job.imageId) {
-          const camera = info && [info.camera_make, info.camera_model].filter(Boolean).join(' ');
-          const { numUpdatedRows } = await tx
-            .updateTable('images')
-            .set({
-              status: 'ready',
-              updated_at: at,
-              ...(info && { info: JSON.stringify(info), camera: camera || null, taken_at: info.date_taken }),
-              ...(placeholders && {
-                dominant_color: placeholders.dominantColor,
-                thumbhash: placeholders.thumbhash,
-                blurhash: placeholders.blurhash,
-              }),
-            })
-            .where('image_id', '=', job.imageId)
-            .where('current_version', '=', job.version)
-            .executeTakeFirst();
-          if (numUpdatedRows === 0n) {
-            const problem = { code: 'conflict', detail: 'The image has changed meanwhile.' } as const;
-            await fail(tx, job, problem, { status: 'failed' }, at);
-            return false;
-          }
+        const isTold = await tellImage(tx, job, result, at);
+        if (!isTold) {
+          const problem = { code: 'conflict', detail: 'The image has changed meanwhile.' } as const;
+          await fail(tx, job, problem, { status: 'failed' }, at);
+          return false;
         }
         await tx
           .updateTable('processing_jobs')
@@ -113,7 +100,7 @@ export function jobMethods({ read, write, onDamage }: Access) {
             progress: 100,
             step: 'completed',
             last_error: null,
-            processing_metadata: JSON.stringify({ ...job.processingMetadata, ...processingMetadata }),
+            processing_metadata: JSON.stringify({ ...job.processingMetadata, ...result.processingMetadata }),
           })
           .where('job_id', '=', jobId)
           .execute();
@@ -146,7 +133,8 @@ export function jobMethods({ read, write, onDamage }: Access) {
             detail: `The job is ${job.status}; only a failed, cancelled or waiting one can be retried.`,
           });
         }
-        if (job.imageId && !(await hasVersion(tx, job.imageId, job.version))) {
+        const source = job.making?.sourceVersion ?? job.version;
+        if (job.imageId && !(await hasVersion(tx, job.imageId, source))) {
           throw new Problem('conflict', { detail: 'The bytes of this upload have not arrived.' });
         }
         // A waiting one stands behind the others of its owner, not behind itself.
@@ -243,6 +231,43 @@ async function existing(tx: Tx, jobId: string, onDamage: OnDamage): Promise<Job>
   const job = await jobOf(tx, jobId, onDamage);
   if (!job) throw new Problem('not_found', { detail: 'There is no such job.' });
   return job;
+}
+
+/** What a completed job means for its image. False where that is not the image any more that the job was about. */
+async function tellImage(
+  tx: Tx,
+  job: Job,
+  { info, placeholders }: Parameters<Catalog['completeJob']>[2],
+  at: string,
+): Promise<boolean> {
+  if (!job.imageId) return true;
+  if (job.making) {
+    await addVersion(tx, job, placeholders, at);
+    return true;
+  }
+  const camera = info && [info.camera_make, info.camera_model].filter(Boolean).join(' ');
+  const shown = placeholders && placeholdersTo(placeholders);
+  const { numUpdatedRows } = await tx
+    .updateTable('images')
+    .set({
+      status: 'ready',
+      updated_at: at,
+      ...(info && { info: JSON.stringify(info), camera: camera || null, taken_at: info.date_taken }),
+      ...shown,
+    })
+    .where('image_id', '=', job.imageId)
+    .where('current_version', '=', job.version)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return false;
+  if (shown) {
+    await tx
+      .updateTable('image_versions')
+      .set(shown)
+      .where('image_id', '=', job.imageId)
+      .where('version', '=', job.version)
+      .execute();
+  }
+  return true;
 }
 
 async function hasVersion(tx: Tx, imageId: string, version: number): Promise<boolean> {

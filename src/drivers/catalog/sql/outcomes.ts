@@ -2,12 +2,20 @@
 import type { Outcome } from '../../../domain/job.ts';
 import type { JobRow } from '../../../ports/catalog.ts';
 import type { SerializedProblem } from '../../../problem.ts';
+import { dropReference } from './blobs.ts';
 import { record } from './events.ts';
 import type { Database, Tx } from './tables.ts';
 
 export const NO_LEASE = { lease_owner: null, lease_until: null } as const;
 
-/** The job leaves the queue for good; without it, an image that has nothing to show has failed as well. */
+/** What a job of an image refers to itself, one entry for each reference: a version that is being made. */
+export const heldKeys = ({ kind, status, processedPaths }: JobRow): string[] =>
+  kind === 'process' && status !== 'completed' ? Object.values(processedPaths) : [];
+
+/**
+ * The job leaves the queue for good; without it, an image that has nothing to show has failed as well, and a version that
+ * was being made will not be.
+ */
 export async function end(
   tx: Tx,
   job: JobRow,
@@ -15,9 +23,19 @@ export async function end(
   at: string,
   more: Partial<Database['processing_jobs']> = {},
 ): Promise<void> {
+  const held = heldKeys(job);
+  for (const key of held) await dropReference(tx, key, at);
   await tx
     .updateTable('processing_jobs')
-    .set({ ...NO_LEASE, status, next_attempt_at: null, completed_at: at, step: status, ...more })
+    .set({
+      ...NO_LEASE,
+      status,
+      next_attempt_at: null,
+      completed_at: at,
+      step: status,
+      ...(held.length > 0 && { processed_paths: '{}' }),
+      ...more,
+    })
     .where('job_id', '=', job.jobId)
     .execute();
   if (job.imageId) {

@@ -2,7 +2,15 @@
  * Rows of the catalog to and from the port's. JSON that cannot be read takes nothing else along: it is reported, and an
  * empty value stands in its place.
  */
-import type { EventRow, ImageRow, JobRow, RenditionRow, VersionRow } from '../../../ports/catalog.ts';
+import type {
+  EventRow,
+  ImageRow,
+  JobRow,
+  Making,
+  Placeholders,
+  RenditionRow,
+  VersionRow,
+} from '../../../ports/catalog.ts';
 import type { SerializedProblem } from '../../../problem.ts';
 import type { Database } from './tables.ts';
 
@@ -19,6 +27,13 @@ export type OnDamage = (damage: Damage) => void;
 export const DAMAGED: SerializedProblem = {
   code: 'internal',
   detail: 'The record of this job is damaged.',
+};
+
+/** Stands for a making that cannot be read; the job fails before anybody works by it. */
+const NOTHING: Making = {
+  plan: { operations: [], output: { format: 'png', metadata: 'strip' } },
+  sourceVersion: 1,
+  assets: {},
 };
 
 const json = <T>(value: T): string => JSON.stringify(value);
@@ -80,6 +95,7 @@ export const imageTo = (i: ImageRow): Database['images'] => ({
   status: i.status,
   filename: i.filename,
   current_version: i.currentVersion,
+  last_version: i.currentVersion,
   context: json(i.context),
   camera: i.camera,
   taken_at: i.takenAt,
@@ -106,6 +122,15 @@ export function versionFrom(
     width: r.width,
     height: r.height,
     plan: r.plan === null ? null : parsed<NonNullable<VersionRow['plan']>, null>(r.plan, null, at, onDamage),
+    ...(r.dominant_color !== null &&
+      r.thumbhash !== null &&
+      r.blurhash !== null && {
+        placeholders: {
+          dominantColor: r.dominant_color,
+          thumbhash: r.thumbhash,
+          blurhash: r.blurhash,
+        },
+      }),
     createdAt: r.created_at,
   };
 }
@@ -119,7 +144,14 @@ export const versionTo = (v: VersionRow): Database['image_versions'] => ({
   width: v.width,
   height: v.height,
   plan: jsonOrNull(v.plan),
+  ...placeholdersTo(v.placeholders),
   created_at: v.createdAt,
+});
+
+export const placeholdersTo = (placeholders: Placeholders | undefined) => ({
+  dominant_color: placeholders?.dominantColor ?? null,
+  thumbhash: placeholders?.thumbhash ?? null,
+  blurhash: placeholders?.blurhash ?? null,
 });
 
 export const renditionFrom = (r: Database['renditions']): RenditionRow => ({
@@ -148,6 +180,8 @@ export function jobFrom(r: Database['processing_jobs'], onDamage: OnDamage): Job
     owner: r.owner,
     bucket: r.storage_bucket,
     version: r.version,
+    ...(r.making !== null && { making: parsed<Making, Making>(r.making, NOTHING, at('making'), onDamage) }),
+    ...(r.batch_id !== null && { batchId: r.batch_id }),
     stagingPath: r.staging_path,
     processedPaths: parsed<Record<string, string>, Record<string, string>>(
       r.processed_paths,
@@ -192,6 +226,8 @@ export const jobTo = (j: JobRow): Database['processing_jobs'] => ({
   processed_paths: json(j.processedPaths),
   processing_metadata: json(j.processingMetadata),
   plans: json(j.plans),
+  making: jsonOrNull(j.making ?? null),
+  batch_id: j.batchId ?? null,
   priority: j.priority,
   progress: j.progress,
   step: j.step,

@@ -17,6 +17,7 @@ export interface Database {
     status: ImageRow['status'];
     filename: string;
     current_version: number;
+    last_version: number;
     context: Json;
     camera: string | null;
     taken_at: Time | null;
@@ -36,6 +37,9 @@ export interface Database {
     width: number;
     height: number;
     plan: Json | null;
+    dominant_color: string | null;
+    thumbhash: string | null;
+    blurhash: string | null;
     created_at: Time;
   };
   renditions: {
@@ -47,6 +51,14 @@ export interface Database {
     width: number;
     height: number;
     bytes: number;
+    created_at: Time;
+  };
+  derived_renditions: {
+    image_id: string;
+    version: number;
+    blob_key: string;
+    bytes: number;
+    last_used_at: Time;
     created_at: Time;
   };
   blobs: {
@@ -71,6 +83,8 @@ export interface Database {
     processed_paths: Json;
     processing_metadata: Json;
     plans: Json;
+    making: Json | null;
+    batch_id: string | null;
     priority: number;
     progress: number;
     step: string | null;
@@ -114,7 +128,7 @@ export interface Database {
     sha256: string | null;
     expires_at: Time;
   };
-  /** `images`, `bytes`, `jobs.<status>`: kept by the database itself. */
+  /** `images`, `bytes`, `derived_bytes`, `jobs.<status>`: kept by the database itself. */
   totals: { name: string; value: number };
 }
 
