@@ -111,6 +111,9 @@ switch (name) {
     process.stdout.write(`${await tintype('0')}\n`);
     break;
   case 'bare':
+    process.stdout.write(`${plain(await listen(bare))}\n`);
+    break;
+  case 'bare-tuned':
     sharp.cache(false);
     sharp.concurrency(1);
     process.stdout.write(`${plain(await listen(bare))}\n`);
@@ -119,8 +122,6 @@ switch (name) {
     process.stdout.write(`${plain(await listen(staticFile))}\n`);
     break;
   case 'ipx': {
-    sharp.cache(false);
-    sharp.concurrency(1);
     const port = await listen(ipx());
     const paths = WIDTHS.map((width) => `/w_${width},f_webp,q_${QUALITY}/${basename(photo)}`);
     process.stdout.write(`${[port, '', ...paths].join(' ')}\n`);

@@ -12,7 +12,7 @@ export interface Cut {
   iterations: number;
 }
 export const GRABCUT: Cut = { iterations: 3 };
-export const AUTO: Cut = { iterations: 1 };
+export const AUTO: Cut = { iterations: 2 };
 
 /** Within this share of the longer side of the rough outline nothing is certain. */
 const DOUBT_INSIDE = 0.02;

@@ -2,8 +2,8 @@
  * From a hard outline to a matte: near it, a pixel's share of foreground follows from where its colour lies between
  * the colours before and behind the edge.
  */
-import { boxMean, type Picture, type Plane } from './picture.ts';
-import { distanceTo } from './regions.ts';
+import { boxMean, type Mask, type Picture, type Plane } from './picture.ts';
+import { distanceTo, grown, regionsOf } from './regions.ts';
 import { type Surroundings, surroundings } from './surroundings.ts';
 
 /** All planes have the size of the picture that they were made from. */
@@ -26,6 +26,10 @@ const DOUBT = 0.1;
 const HAIR_REACH = 0.06;
 /** A hair differs from its own neighbourhood, not only from what is behind: this share of that, squared. */
 const HAIR_DETAIL = 0.12;
+/** Gaps between hairs: how deep, how wide, and how much the strands beside them stand out, as a squared distance. */
+const GAP_REACH = 0.06;
+const GAP_PX = 5;
+const STRAND = 500;
 /** Variance of a camera's noise, three channels. */
 const NOISE = 3 * 4 ** 2;
 
@@ -36,8 +40,22 @@ const NOISE = 3 * 4 ** 2;
 export function matteOf({ width, height, rgb }: Picture, coarse: Plane): Matte | undefined {
   const count = width * height;
   const mask = Uint8Array.from(coarse, (v) => (v >= 0.5 ? 1 : 0));
-  const inside = distanceTo(mask, width, height, 0);
   const outside = distanceTo(mask, width, height, 1);
+  const behind = surroundings(
+    rgb,
+    outside.map((d) => (d > OUTER_PX ? 1 : d > 2 ? 0.02 : 0)),
+    width,
+    height,
+  );
+  if (!behind) return undefined;
+  const detail = detailOf(rgb, width, height);
+  const gaps = gapsIn(mask, { width, height, rgb }, behind, detail);
+  const inside = distanceTo(
+    mask.map((flag, i) => flag & (1 - gaps[i]!)),
+    width,
+    height,
+    0,
+  );
   // Thin parts have no depth: their own colour counts where there is nothing better.
   const before = surroundings(
     rgb,
@@ -45,20 +63,14 @@ export function matteOf({ width, height, rgb }: Picture, coarse: Plane): Matte |
     width,
     height,
   );
-  const behind = surroundings(
-    rgb,
-    outside.map((d) => (d > OUTER_PX ? 1 : d > 2 ? 0.02 : 0)),
-    width,
-    height,
-  );
-  if (!before || !behind) return undefined;
+  if (!before) return undefined;
 
-  const detail = detailOf(rgb, width, height);
   const reach = Math.max(OUTER_PX, HAIR_REACH * Math.max(width, height));
   const alpha = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     // A network's soft matte may be in doubt far from the outline.
     const doubtful = coarse[i]! > DOUBT && coarse[i]! < 1 - DOUBT;
+    if (gaps[i] === 1) continue;
     if (inside[i]! > INNER_PX && !doubtful) {
       alpha[i] = 1;
       continue;
@@ -86,6 +98,36 @@ export function matteOf({ width, height, rgb }: Picture, coarse: Plane): Matte |
     alpha[i] = trust * clamped + (1 - trust) * coarse[i]!;
   }
   return { width, height, alpha, before, behind };
+}
+
+/**
+ * Where the background is seen between strands of hair, a segmentation goes around the whole: such pixels look like
+ * what is behind, can be reached from outside, and have strands beside them.
+ */
+function gapsIn(mask: Mask, { width, height, rgb }: Picture, behind: Surroundings, detail: Plane): Mask {
+  const inside = distanceTo(mask, width, height, 0);
+  const strands = grown(
+    mask.map((_, i) => (detail[i]! > STRAND ? 1 : 0)),
+    width,
+    height,
+    GAP_PX,
+  );
+  const reach = Math.max(GAP_PX, GAP_REACH * Math.max(width, height));
+  const open = mask.map((flag, i) => {
+    if (flag === 0) return 1;
+    if (inside[i]! > reach || strands[i] === 0) return 0;
+    const unlike =
+      (rgb[i * 3]! - behind.red[i]!) ** 2 +
+      (rgb[i * 3 + 1]! - behind.green[i]!) ** 2 +
+      (rgb[i * 3 + 2]! - behind.blue[i]!) ** 2;
+    return unlike < 4 * NOISE + Math.min(behind.variance[i]!, 4 * NOISE) ? 1 : 0;
+  });
+  const { labels, areas } = regionsOf(open, width, height, 1);
+  const fromOutside = areas.map(() => false);
+  labels.forEach((label, i) => {
+    if (mask[i] === 0) fromOutside[label] = true;
+  });
+  return mask.map((flag, i) => (flag === 1 && fromOutside[labels[i]!] === true ? 1 : 0));
 }
 
 /** Squared distance of each pixel's colour from the mean of the 7 × 7 pixels around it. */

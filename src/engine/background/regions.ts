@@ -13,34 +13,40 @@ export interface Regions {
 /** The connected parts of the pixels whose flag is `value`. */
 export function regionsOf(mask: Mask, width: number, height: number, value: 0 | 1): Regions {
   const labels = new Int32Array(mask.length);
+  // A pixel is labelled when it is put on the stack, so that it is there once.
   const stack = new Int32Array(mask.length);
   const areas = [0];
   const atBorder = [false];
+  const lastRow = width * (height - 1);
   for (let start = 0; start < mask.length; start++) {
     if (mask[start] !== value || labels[start] !== 0) continue;
     const label = areas.length;
     let area = 0;
     let touches = false;
-    let top = 0;
-    stack[top++] = start;
+    let depth = 1;
+    stack[0] = start;
     labels[start] = label;
-    const visit = (i: number) => {
-      if (mask[i] !== value || labels[i] !== 0) return;
-      labels[i] = label;
-      stack[top++] = i;
-    };
-    while (top > 0) {
-      const i = stack[--top]!;
+    while (depth > 0) {
+      const i = stack[--depth]!;
       const x = i % width;
       area++;
-      if (x > 0) visit(i - 1);
-      else touches = true;
-      if (x + 1 < width) visit(i + 1);
-      else touches = true;
-      if (i >= width) visit(i - width);
-      else touches = true;
-      if (i + width < width * height) visit(i + width);
-      else touches = true;
+      touches ||= x === 0 || x === width - 1 || i < width || i >= lastRow;
+      if (x > 0 && mask[i - 1] === value && labels[i - 1] === 0) {
+        labels[i - 1] = label;
+        stack[depth++] = i - 1;
+      }
+      if (x + 1 < width && mask[i + 1] === value && labels[i + 1] === 0) {
+        labels[i + 1] = label;
+        stack[depth++] = i + 1;
+      }
+      if (i >= width && mask[i - width] === value && labels[i - width] === 0) {
+        labels[i - width] = label;
+        stack[depth++] = i - width;
+      }
+      if (i < lastRow && mask[i + width] === value && labels[i + width] === 0) {
+        labels[i + width] = label;
+        stack[depth++] = i + width;
+      }
     }
     areas.push(area);
     atBorder.push(touches);
@@ -52,22 +58,18 @@ export function regionsOf(mask: Mask, width: number, height: number, value: 0 | 
 export function withoutSpecks(mask: Mask, width: number, height: number, share: number): Mask {
   const { labels, areas } = regionsOf(mask, width, height, 1);
   const least = areas.reduce((a, b) => Math.max(a, b), 0) * share;
-  return labels.reduce((out, label, i) => {
-    if (label !== 0 && areas[label]! >= least) out[i] = 1;
-    return out;
-  }, new Uint8Array(mask.length));
+  const keeps = areas.map((area, label) => (label > 0 && area >= least ? 1 : 0));
+  const out = new Uint8Array(mask.length);
+  for (let i = 0; i < out.length; i++) out[i] = keeps[labels[i]!]!;
+  return out;
 }
 
-/** Fills what is enclosed, where `fills` says so of the hole's pixels. */
-export function withoutHoles(
-  mask: Mask,
-  width: number,
-  height: number,
-  fills: (label: number, regions: Regions) => boolean = () => true,
-): Mask {
-  const holes = regionsOf(mask, width, height, 0);
-  const filled = holes.areas.map((_, label) => label > 0 && !holes.atBorder[label] && fills(label, holes));
-  return mask.map((flag, i) => (flag === 1 || filled[holes.labels[i]!] === true ? 1 : 0));
+/** With all that is enclosed. */
+export function withoutHoles(mask: Mask, width: number, height: number): Mask {
+  const { labels, atBorder } = regionsOf(mask, width, height, 0);
+  const out = new Uint8Array(mask.length);
+  for (let i = 0; i < out.length; i++) out[i] = labels[i] === 0 || !atBorder[labels[i]!] ? 1 : 0;
+  return out;
 }
 
 /**

@@ -15,10 +15,14 @@ const EXACT = 12 * 12;
 /** The common colours must stand for this part of the flat pixels, or rare ones are looked at, so many at most. */
 const MIN_EXPLAINED = 0.8;
 const MAX_LOOKS = 300;
-/** With a smaller part of flat pixels, all pixels count as such: it is noise, or a texture. */
-const MIN_FLAT_SHARE = 0.2;
+/** An edge reaches so far from what is flat; what lies beyond is a texture of its own. */
+const EDGE_PX = 2;
+/** A smaller part of the picture is small letters, or what JPEG leaves around them. */
+const MIN_TEXTURE_SHARE = 0.05;
 /** By how much nearer (in squares) a colour must be that is not around a pixel. */
 const FAR = 3;
+/** Soft edges are no wider; the rest is labelled by itself. */
+const MAX_RINGS = 8;
 
 export interface PaletteOptions {
   /** At most 254. */
@@ -70,7 +74,7 @@ function seeds({ data, words }: Raster, palette: Palette, flat?: Uint8Array): Se
   return { labels, pending };
 }
 
-/** 1 where a pixel is like the four around it. */
+/** 1 where a pixel is like the four around it, and where it lies in a texture or in noise, far from any such pixel. */
 function flatPixels({ width, height, data, words }: Raster): Uint8Array {
   const flat = new Uint8Array(words.length).fill(1);
   for (let y = 0, i = 0; y < height; y++) {
@@ -85,8 +89,20 @@ function flatPixels({ width, height, data, words }: Raster): Uint8Array {
       }
     }
   }
-  const count = flat.reduce((sum, value) => sum + value, 0);
-  return count < words.length * MIN_FLAT_SHARE ? flat.fill(1) : flat;
+  const texture: number[] = [];
+  for (let i = 0; i < flat.length; i++) if (!flat[i] && !isNearFlat(flat, width, height, i)) texture.push(i);
+  if (texture.length >= flat.length * MIN_TEXTURE_SHARE) for (const i of texture) flat[i] = 1;
+  return flat;
+}
+
+function isNearFlat(flat: Uint8Array, width: number, height: number, i: number): boolean {
+  const x = i % width;
+  const y = (i - x) / width;
+  const toX = Math.min(width - 1, x + EDGE_PX);
+  for (let ny = Math.max(0, y - EDGE_PX); ny <= Math.min(height - 1, y + EDGE_PX); ny++) {
+    for (let nx = Math.max(0, x - EDGE_PX); nx <= toX; nx++) if (flat[ny * width + nx]) return true;
+  }
+  return false;
 }
 
 function differs(data: Uint8Array, a: number, b: number): boolean {
@@ -191,7 +207,7 @@ function choose(bins: Bin[], pixels: number, { maxColors, minDistance }: Palette
 function spread(raster: Raster, palette: Palette, labels: Uint8Array, pending: number[]): Uint8Array {
   const { data } = raster;
   let rest = pending;
-  while (rest.length > 0) {
+  for (let ring = 0; rest.length > 0; ring++) {
     const found: number[] = [];
     const left: number[] = [];
     for (const i of rest) {
@@ -216,11 +232,11 @@ function spread(raster: Raster, palette: Palette, labels: Uint8Array, pending: n
       }
       found.push(i, best);
     }
-    if (found.length === 0) {
+    for (let k = 0; k < found.length; k += 2) labels[found[k]!] = found[k + 1]!;
+    if (found.length === 0 || ring === MAX_RINGS) {
       for (const i of left) labels[i] = nearest(palette, data, i * 4);
       break;
     }
-    for (let k = 0; k < found.length; k += 2) labels[found[k]!] = found[k + 1]!;
     rest = left;
   }
   return labels;
