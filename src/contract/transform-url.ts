@@ -44,6 +44,8 @@ const PRESET = /^([a-z0-9][a-z0-9_-]{0,62})(?:\.([a-z][a-z0-9_-]{0,31}))?$/;
 const VERSION = /^[1-9]\d{0,8}$/;
 const RATIO = /^\d(\.\d{1,2})?$/;
 const NOTHING = '-';
+/** Nobody reads more. */
+const MAX_ERRORS = 20;
 
 export interface PresetName {
   preset: string;
@@ -127,7 +129,7 @@ export function readTransformPlan(segment: string): TransformPlan {
   if (strange) {
     errors.push({ path: strange[0], message: 'a preset stands alone, or with a format, dpr and v' });
   }
-  if (errors.length > 0) throw invalidPlan(errors);
+  if (errors.length > 0) throw invalidPlan(errors.slice(0, MAX_ERRORS));
   const planOf = (format: OutputFormat, widthPx: number): NormalPlan =>
     bodyPlan(autoAt === undefined ? body : body.with(autoAt, [body[autoAt]![0], String(widthPx)]), format);
   const keepsMetadata =

@@ -123,10 +123,12 @@ export class TransformRenders {
     }
   }
 
-  /** Drops what is fresh of an image. How much. */
-  drop(imageId: string): number {
-    const dropped = [...this.#fresh].filter(([, { work, keeping }]) => work.imageId === imageId && !keeping);
-    for (const [key, fresh] of dropped) void this.#drop(key, fresh);
+  /** Drops what is fresh of an image; what is being stored is stored when it resolves. How much was dropped. */
+  async drop(imageId: string): Promise<number> {
+    const fresh = [...this.#fresh].filter(([, { work }]) => work.imageId === imageId);
+    const dropped = fresh.filter(([, { keeping }]) => !keeping);
+    for (const [key, one] of dropped) void this.#drop(key, one);
+    await Promise.all(fresh.map(([, { keeping }]) => keeping));
     return dropped.length;
   }
 

@@ -6,6 +6,7 @@
  */
 import { buffer as collected } from 'node:stream/consumers';
 import { EXTENSIONS, type NormalPlan, type OutputFormat } from '../contract/plan.ts';
+import { planFor } from '../contract/plan-for-source.ts';
 import type { TransformPlan } from '../contract/transform-url.ts';
 import type { Principal } from '../domain/access.ts';
 import { parseKey, renditionKey } from '../domain/keys.ts';
@@ -116,7 +117,7 @@ export class Transforms {
       { bucket, traits: () => this.#traitsOf(bytes) },
       client,
     );
-    const { plan } = chosen;
+    const plan = url.preset ? chosen.plan : planFor(bytes.format, chosen.plan);
     if (!isSigned && plan.output.metadata === 'keep') {
       throw new Problem('forbidden', { detail: 'Metadata are kept by signed URLs only.' });
     }
@@ -125,6 +126,7 @@ export class Transforms {
     const hash = namesOthers ? renditionHash(plan, assets, ENGINE_VERSION) : this.#hashOf(plan);
     return {
       ...chosen,
+      plan,
       source,
       assets,
       hash,
@@ -159,7 +161,7 @@ export class Transforms {
   async purge(imageId: string, principal: Principal): Promise<number> {
     const { catalog, clock } = this.#services;
     const image = await findOwnImage(imageId, principal, this.#services);
-    const fresh = this.#renders.drop(image.imageId);
+    const fresh = await this.#renders.drop(image.imageId);
     const kept = await catalog.dropDerived(image.imageId, clock.now());
     if (kept > 0) await deleteQueued(image.imageId, this.#services);
     return fresh + kept;

@@ -165,7 +165,7 @@ describe('the good corpus', { skip: corpusMissing }, () => {
       /^(SourceFile|ExifTool:.*|System:.*|File:.*|JFIF:.*|PNG:.*|PNG-pHYs:.*|RIFF:.*|GIF:.*|Composite:(ImageSize|Megapixels))$/;
     const avif = /^(Meta|QuickTime|ItemList|Track1):/;
     const tiff =
-      /^IFD0:(ImageWidth|ImageHeight|BitsPerSample|Compression|PhotometricInterpretation|StripOffsets|Orientation|SamplesPerPixel|RowsPerStrip|StripByteCounts|[XY]Resolution|PlanarConfiguration|ResolutionUnit|Predictor|ExtraSamples|SampleFormat|SubfileType)$/;
+      /^IFD\d+:(ImageWidth|ImageHeight|BitsPerSample|Compression|PhotometricInterpretation|StripOffsets|Orientation|SamplesPerPixel|RowsPerStrip|StripByteCounts|[XY]Resolution|PlanarConfiguration|ResolutionUnit|Predictor|ExtraSamples|SampleFormat|SubfileType)$/;
     for (const file of files) {
       const left = Object.keys(file).filter(
         (tag) =>

@@ -271,6 +271,39 @@ describe('images by URL', () => {
     assert.ok((await exifOf('w_90,meta_keep'))?.includes('Zo'));
   });
 
+  it('lay another image of the same owner over it, and nobody else’s', async () => {
+    const white = await sharp({ create: { width: 40, height: 40, channels: 3, background: '#fff' } })
+      .png()
+      .toBuffer();
+    // Those of the images before.
+    await service.work();
+    const mark = await service.add(white);
+    const foreign = await service.add(white, { owner: 'bert' });
+    const marked = ({ imageId }: Seeded) =>
+      pathOf({ plan: `w_200,wm_${imageId},wmo_1,wms_0.5,wmm_0`, ext: 'png' });
+    const response = await read(marked(mark));
+    assert.equal(response.status, 200);
+    const corner = await sharp(Buffer.from(await response.arrayBuffer()))
+      .extract({ left: 175, top: 108, width: 15, height: 15 })
+      .removeAlpha()
+      .raw()
+      .toBuffer();
+    assert.ok(corner.every((value) => value > 250));
+    assert.equal(response.headers.get('cache-control'), 'public, max-age=3600');
+    await refused(marked(foreign), 'invalid_plan');
+    // What was rendered with it is not shown any more once it is gone.
+    await service.services.catalog.deleteImage(mark.imageId, new Date());
+    await refused(marked(mark), 'invalid_plan');
+  });
+
+  it('draw what is a drawing as large as it is asked for', async () => {
+    const drawing =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><rect width="20" height="20"/></svg>';
+    const { imageId } = await service.accept(Buffer.from(drawing), { filename: 'drawing.svg' });
+    const response = await read(signTransformUrl({ imageId, plan: 'w_400', ext: 'png' }, { secret }));
+    assert.deepEqual(await sizeOf(response), ['png', 400, 200]);
+  });
+
   it('may name a rendition of a preset', async () => {
     const response = await read(pathOf({ plan: 'preset_web.thumbnail' }), { accept: CHROME });
     assert.equal(response.headers.get('vary'), null);

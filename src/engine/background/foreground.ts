@@ -8,7 +8,7 @@ import { type Cues, cuesOf } from './saliency.ts';
 import { surroundings } from './surroundings.ts';
 
 /** Longest side of the picture in which the foreground is looked for. */
-export const SEARCH_SIDE_PX = 240;
+export const SEARCH_SIDE_PX = 200;
 
 /** What the border reaches with less, summed over the steps of colour on the way, is ground that only changes slowly. */
 const AN_EDGE = 25;

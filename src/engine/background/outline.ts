@@ -20,7 +20,7 @@ export interface Candidate {
   recall: number;
 }
 
-const LEVELS = 22;
+const LEVELS = 14;
 /** A foreground smaller than this share of the picture is likely not the one that is meant. */
 const SMALL_SHARE = 0.02;
 /** Candidates that differ by less are one. */

@@ -85,6 +85,10 @@ describe('the plan of a URL', () => {
     });
   }
 
+  test('does not tell of more that is wrong than anybody reads', () => {
+    assert.equal(errorsOf(() => readTransformPlan('v_,'.repeat(900))).length, 20);
+  });
+
   test('has a length that a path can have', () => {
     assert.match(errorsOf(() => readTransformPlan('a'.repeat(4_097)))[0]!.message, /at most 4096/);
   });

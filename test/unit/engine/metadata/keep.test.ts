@@ -26,7 +26,10 @@ const blank = (format: Exclude<OutputFormat, 'apng' | 'svg'>) =>
 let files = 0;
 
 /** A picture of the format with these tags in it. */
-async function picture(format: Exclude<SourceFormat & OutputFormat, 'bmp' | 'svg'>, tags: string[]): Promise<string> {
+async function picture(
+  format: Exclude<SourceFormat & OutputFormat, 'bmp' | 'svg'>,
+  tags: string[],
+): Promise<string> {
   const path = join(dir, `source-${files++}.${EXTENSIONS[format]}`);
   await blank(format).toFile(path);
   const { errors, warnings } = await runExiftool(['-overwrite_original', '-m', '-n', ...tags, path]);
@@ -51,7 +54,11 @@ const factsOf = (format: SourceFormat, more: Partial<Facts> = {}): Facts => ({
 });
 
 /** A rendition without metadata, and its tags (`-n`, by family 1) after the source's were kept in it. */
-async function kept(source: string, facts: Facts, format: Exclude<OutputFormat, 'bmp' | 'apng' | 'svg'> = 'jpeg') {
+async function kept(
+  source: string,
+  facts: Facts,
+  format: Exclude<OutputFormat, 'bmp' | 'apng' | 'svg'> = 'jpeg',
+) {
   const path = join(dir, `out-${files++}.${EXTENSIONS[format]}`);
   await blank(format).toFile(path);
   const { warnings } = await keepMetadata(source, { path, format, width: WIDTH, height: HEIGHT }, facts);
