@@ -19,32 +19,25 @@ import {
 import type { HeaderSpec, Operation } from '../operation.ts';
 import { MIME_TYPES } from '../plan.ts';
 import { bucketNameSchema } from '../policies.ts';
+import {
+  ACCEPT_RANGES,
+  CONDITIONS,
+  CONTENT_LENGTH,
+  CONTENT_RANGE,
+  ETAG,
+  FAILURES,
+  IF_PRIVATE,
+} from './shared.ts';
 
 export const MAX_BATCH_IMAGES = 50;
 const MAX_LIST_LIMIT = 200;
 const DEFAULT_LIST_LIMIT = 50;
 
-/** A public image is anybody's to read. */
-const IF_PRIVATE = { scopes: ['read'], optional: true } as const;
-
 const PRIVACY =
   'A public image is read by anybody. A private one is not there (`not_found`) but for its owner and for admins';
 
-/** What a failed image is answered with: the code that its job ended with. */
-const FAILURES = [
-  'undecodable_image',
-  'raw_not_developable',
-  'preview_not_found',
-  'decoder_crashed',
-  'memory_exceeded',
-  'processing_timeout',
-  'metadata_failed',
-  'processing_failed',
-] as const;
-
 const READ = ['not_found', 'invalid_field', 'dependency_down'] as const;
 
-const ETAG: HeaderSpec = { description: 'Strong: other bytes have another one.', schema: z.string() };
 const CACHE_CONTROL: HeaderSpec = {
   description: 'A year and `immutable`; `private` and shorter for a private image.',
   schema: z.string(),
@@ -54,23 +47,12 @@ const VARY: HeaderSpec = {
   schema: z.string(),
 };
 const BYTES_HEADERS = {
-  'Content-Length': { description: 'Bytes that follow.', schema: z.int() },
+  'Content-Length': CONTENT_LENGTH,
   'Content-Disposition': { description: "The upload's name, made harmless (RFC 6266).", schema: z.string() },
-  'Accept-Ranges': { description: '`bytes`.', schema: z.string() },
+  'Accept-Ranges': ACCEPT_RANGES,
   'Cache-Control': CACHE_CONTROL,
   ETag: ETAG,
 } as const;
-const CONTENT_RANGE: HeaderSpec = { description: 'Which bytes, of how many.', schema: z.string() };
-
-const CONDITIONS = {
-  'If-None-Match': { description: 'The `ETag` of what the client has.', schema: z.string() },
-  Range: {
-    description: 'One range of bytes, `bytes=0-1023`; the whole file is sent for several.',
-    schema: z.string(),
-  },
-  'If-Range': { description: 'The `ETag` that the range belongs to.', schema: z.string() },
-} as const;
-
 /** An upload's, or that of what was made of one. */
 const VERSION_MEDIA_TYPES = [...new Set([...SOURCE_MEDIA_TYPES, ...Object.values(MIME_TYPES)])];
 

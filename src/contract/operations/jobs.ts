@@ -1,28 +1,27 @@
 /** The work on uploads and new versions, and conversions whose result is fetched later. */
 import { z } from 'zod';
 import { jobParams, jobResultSchema, jobSchema, taskParams, taskSchema } from '../jobs.ts';
-import type { HeaderSpec, Operation } from '../operation.ts';
+import type { Operation } from '../operation.ts';
 import { MIME_TYPES } from '../plan.ts';
+import {
+  ACCEPT_RANGES,
+  CONTENT_LENGTH,
+  CONTENT_RANGE,
+  ETAG,
+  EVENT_STREAM,
+  EVENTS_QUERY,
+  EVENTS_RESUME,
+  FAILURES,
+  IF_PRIVATE,
+} from './shared.ts';
 
-/** The job of a public image is anybody's to read, who knows its id. */
-const IF_PRIVATE = { scopes: ['read'], optional: true } as const;
 const PRIVACY =
   'A job id is known to those who were told. The job of a private image is there only for its owner and for admins';
 
 const READ = ['not_found', 'dependency_down'] as const;
 
-/** What a failed job's result is answered with: the code that it ended with. */
-const FAILURES = [
-  'undecodable_image',
-  'raw_not_developable',
-  'preview_not_found',
-  'decoder_crashed',
-  'memory_exceeded',
-  'processing_timeout',
-  'metadata_failed',
-  'invalid_plan',
-  'processing_failed',
-] as const;
+/** A failed job's result is answered with the code that it ended with. */
+const ENDED = [...FAILURES, 'invalid_plan'] as const;
 
 const OF_JOB = '/api/v1/images/jobs/{job_id}';
 const JOB_ID = '0192f0c1-5b7a-7c3e-9d51-2f6f0c1a7b11';
@@ -46,10 +45,8 @@ const JOB = {
   max_retries: 3,
 };
 
-const ACCEPT_RANGES: HeaderSpec = { description: '`bytes`.', schema: z.string() };
-const ETAG: HeaderSpec = { description: 'Strong: other bytes have another one.', schema: z.string() };
 const BYTES_HEADERS = {
-  'Content-Length': { description: 'Bytes that follow.', schema: z.int() },
+  'Content-Length': CONTENT_LENGTH,
   'Content-Disposition': {
     description: 'The name of the uploaded file, made harmless, with the new extension (RFC 6266).',
     schema: z.string(),
@@ -105,7 +102,7 @@ export const JOB_OPERATIONS = {
         },
       },
     },
-    problems: [...READ, 'not_finished', ...FAILURES],
+    problems: [...READ, 'not_finished', ...ENDED],
     example: `curl "$URL/api/v1/images/jobs/${JOB_ID}/result"`,
   },
 
@@ -122,25 +119,14 @@ export const JOB_OPERATIONS = {
       '- `rendition`: `{name, url, width, height, format, size_bytes}`: this size can be read now',
       '- `completed`: `{job_id, image_id, status, result_url, completed_at}`; `failed`: with `error`; `cancelled`. The last one; the stream ends',
       '',
-      'An event with an `id` is kept: after a pause, `Last-Event-ID`, which browsers send by themselves, or `last_event_id` goes on behind it. Where nothing more will come the answer is 204.',
+      EVENTS_RESUME,
     ].join('\n'),
     tags: ['Jobs'],
     auth: IF_PRIVATE,
     params: jobParams,
-    query: z.strictObject({
-      last_event_id: z.coerce
-        .number()
-        .int()
-        .min(0)
-        .optional()
-        .meta({ description: 'For clients that cannot send the header.' }),
-    }),
+    query: EVENTS_QUERY,
     responses: {
-      200: {
-        description: 'The stream; a comment every 15 seconds keeps it open.',
-        content: ['text/event-stream'],
-        headers: { 'Cache-Control': { description: '`no-cache`.', schema: z.string() } },
-      },
+      200: EVENT_STREAM,
       204: { description: 'The job has ended, and the client has seen its last event.' },
     },
     problems: [...READ, 'invalid_field'],
@@ -228,12 +214,12 @@ export const JOB_OPERATIONS = {
         content: Object.values(MIME_TYPES),
         headers: {
           ...BYTES_HEADERS,
-          'Content-Range': { description: 'Which bytes, of how many.', schema: z.string() },
+          'Content-Range': CONTENT_RANGE,
         },
       },
       304: { description: 'The client has it.', headers: { ETag: ETAG } },
     },
-    problems: [...READ, 'not_finished', 'range_not_satisfiable', ...FAILURES],
+    problems: [...READ, 'not_finished', 'range_not_satisfiable', ...ENDED],
     example: `curl -OJ "$URL/status/${JOB_ID}/result"`,
   },
 } as const satisfies Record<string, Operation>;

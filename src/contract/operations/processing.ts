@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { imageParams } from '../images.ts';
 import { batchParams, batchSchema } from '../jobs.ts';
-import type { HeaderSpec, Operation } from '../operation.ts';
+import type { Operation } from '../operation.ts';
 import { planSchema } from '../plan.ts';
 import {
   batchProcessSchema,
@@ -11,26 +11,7 @@ import {
   processBatchAcceptedSchema,
   processQuery,
 } from '../processing.ts';
-
-const IDEMPOTENCY_KEY: Readonly<Record<string, HeaderSpec>> = {
-  'Idempotency-Key': {
-    description:
-      'Up to 255 visible ASCII characters that name this request. The same request again within a day gets the first answer again; another request under the same key is a `conflict`. A request that failed leaves its key free.',
-    schema: z.string(),
-  },
-};
-
-/** What an image that is not ready is answered with: the code that its job ended with. */
-const FAILURES = [
-  'undecodable_image',
-  'raw_not_developable',
-  'preview_not_found',
-  'decoder_crashed',
-  'memory_exceeded',
-  'processing_timeout',
-  'metadata_failed',
-  'processing_failed',
-] as const;
+import { EVENT_STREAM, EVENTS_QUERY, EVENTS_RESUME, FAILURES, IDEMPOTENCY_KEY } from './shared.ts';
 
 const WRITE = [
   'invalid_plan',
@@ -188,25 +169,14 @@ export const PROCESSING_OPERATIONS = {
       '- `rendition`: `{job_id, image_id, name, url, width, height, format, size_bytes}`: this size can be read now',
       '- `completed`: `{batch_id, status, progress, counts}`: all jobs have ended, `status` and `counts` say how. The last one; the stream ends',
       '',
-      'An event with an `id` is kept: after a pause, `Last-Event-ID`, which browsers send by themselves, or `last_event_id` goes on behind it. Where nothing more will come the answer is 204.',
+      EVENTS_RESUME,
     ].join('\n'),
     tags: ['Jobs'],
     auth: { scopes: ['read'] },
     params: batchParams,
-    query: z.strictObject({
-      last_event_id: z.coerce
-        .number()
-        .int()
-        .min(0)
-        .optional()
-        .meta({ description: 'For clients that cannot send the header.' }),
-    }),
+    query: EVENTS_QUERY,
     responses: {
-      200: {
-        description: 'The stream; a comment every 15 seconds keeps it open.',
-        content: ['text/event-stream'],
-        headers: { 'Cache-Control': { description: '`no-cache`.', schema: z.string() } },
-      },
+      200: EVENT_STREAM,
       204: { description: 'All jobs have ended, and the client has seen the last event.' },
     },
     problems: ['not_found', 'invalid_field', 'dependency_down'],

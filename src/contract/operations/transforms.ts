@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { imageParams } from '../images.ts';
 import type { HeaderSpec, Operation } from '../operation.ts';
 import { MIME_TYPES } from '../plan.ts';
+import { ACCEPT_RANGES, CONDITIONS, CONTENT_LENGTH, CONTENT_RANGE, ETAG, FAILURES } from './shared.ts';
 
 const ID = '0192f0c1-5b7a-7c3e-9d51-2f6f0c1a7b10';
 
-const ETAG: HeaderSpec = { description: 'Strong: another picture has another one.', schema: z.string() };
 const CACHE_CONTROL: HeaderSpec = {
   description:
     'An hour; a year and `immutable` where the URL names the version. Never longer than the URL holds, and `private` for a private image.',
@@ -22,8 +22,8 @@ const ACCEPT_CH: HeaderSpec = {
   schema: z.string(),
 };
 const BYTES_HEADERS = {
-  'Content-Length': { description: 'Bytes that follow.', schema: z.int() },
-  'Accept-Ranges': { description: '`bytes`.', schema: z.string() },
+  'Content-Length': CONTENT_LENGTH,
+  'Accept-Ranges': ACCEPT_RANGES,
   'Cache-Control': CACHE_CONTROL,
   ETag: ETAG,
   Vary: VARY,
@@ -66,15 +66,7 @@ export const TRANSFORM_OPERATIONS = {
         schema: z.string(),
       },
       'Sec-CH-Width': { description: 'Px of its screen, for `w_auto`. Also `Width`.', schema: z.string() },
-      'If-None-Match': {
-        description: 'The `ETag` of what the client has; compared before anything is rendered.',
-        schema: z.string(),
-      },
-      Range: {
-        description: 'One range of bytes, `bytes=0-1023`; the whole file is sent for several.',
-        schema: z.string(),
-      },
-      'If-Range': { description: 'The `ETag` that the range belongs to.', schema: z.string() },
+      ...CONDITIONS,
     },
     responses: {
       200: { description: 'The picture.', content: Object.values(MIME_TYPES), headers: BYTES_HEADERS },
@@ -83,7 +75,7 @@ export const TRANSFORM_OPERATIONS = {
         content: Object.values(MIME_TYPES),
         headers: {
           ...BYTES_HEADERS,
-          'Content-Range': { description: 'Which bytes, of how many.', schema: z.string() },
+          'Content-Range': CONTENT_RANGE,
         },
       },
       304: {
@@ -100,14 +92,7 @@ export const TRANSFORM_OPERATIONS = {
       'range_not_satisfiable',
       'image_too_large',
       'too_many_frames',
-      'undecodable_image',
-      'raw_not_developable',
-      'preview_not_found',
-      'decoder_crashed',
-      'memory_exceeded',
-      'processing_timeout',
-      'processing_failed',
-      'metadata_failed',
+      ...FAILURES,
       'unsupported_media_type',
       'overloaded',
       'dependency_down',

@@ -9,6 +9,7 @@ import {
   uploadAcceptedSchema,
   uploadFieldsSchema,
 } from '../uploads.ts';
+import { IDEMPOTENCY_KEY } from './shared.ts';
 
 const RATE_LIMIT_HEADERS: Readonly<Record<string, HeaderSpec>> = {
   'X-RateLimit-Limit': { description: 'Uploads that a window has room for.', schema: z.int() },
@@ -45,13 +46,7 @@ export const UPLOAD_OPERATIONS = {
     ].join('\n'),
     tags: ['Images'],
     auth: { scopes: ['write'] },
-    requestHeaders: {
-      'Idempotency-Key': {
-        description:
-          'Up to 255 visible ASCII characters that name this upload. The same request again within a day gets the first answer again; another request under the same key is a `conflict`. A request that failed leaves its key free.',
-        schema: z.string(),
-      },
-    },
+    requestHeaders: IDEMPOTENCY_KEY,
     body: {
       kind: 'stream',
       description:
