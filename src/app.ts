@@ -9,6 +9,7 @@ import { openServices } from './app/services.ts';
 import { loadPolicies } from './config/policies.ts';
 import type { Config } from './config.ts';
 import { jwtAuthorizer } from './drivers/authorizer/jwt.ts';
+import { ffmpegVersion } from './engine/decode/ffmpeg.ts';
 import { endExiftool, exiftoolVersion } from './engine/metadata/exiftool.ts';
 import { Pool, type PoolEvent } from './engine/pool/pool.ts';
 import { Metrics } from './http/metrics.ts';
@@ -143,6 +144,7 @@ async function open(config: Config, logger: Logger, stack: AsyncDisposableStack)
   await metadata(AbortSignal.timeout(TOOL_CHECK_EVERY_MS)).catch((error) =>
     logger.warn({ err: error }, 'metadata cannot be carried over: /ready says so until it can'),
   );
+  if (!(await ffmpegVersion())) logger.info('ffmpeg is not installed: videos are refused');
   const background = await startBackground(services, { relay, concurrency: config.workerConcurrency });
   stack.use(background);
   return { services, background, metrics, metadata, secrets, version };

@@ -82,10 +82,13 @@ const FORMAT_BY_EXTENSION: ReadonlyMap<string, OutputFormat> = new Map([
 export const formatOfExtension = (ext: string): OutputFormat | undefined =>
   FORMAT_BY_EXTENSION.get(ext.toLowerCase());
 
-/** `<id>.<ext>`, or the id alone: then the extension is empty. What the id is, is not looked at. */
+/**
+ * `<id>.<ext>`, or the id alone: then the extension is empty. What the id is, is not looked at. A dot that nothing
+ * follows is no extension: two addresses of one picture would be two pictures to a cache.
+ */
 export function splitImageName(name: string): { imageId: string; ext: string } {
   const dot = name.lastIndexOf('.');
-  if (dot < 0) return { imageId: name.toLowerCase(), ext: '' };
+  if (dot < 0 || dot === name.length - 1) return { imageId: name.toLowerCase(), ext: '' };
   return { imageId: name.slice(0, dot).toLowerCase(), ext: name.slice(dot + 1) };
 }
 

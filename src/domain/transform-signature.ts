@@ -59,23 +59,26 @@ export function signTransformUrl(
   return base + transformPath({ ...address, signature });
 }
 
-/** What a request gave, as it was written; `plan` is its segment, read. */
-export interface SignedTransform extends Omit<TransformAddress, 'segment' | 'expires'> {
-  plan: TransformPlan;
+/** What a request gave, as it was written. */
+export interface SignedTransform extends Omit<TransformAddress, 'expires'> {
+  /** Its segment, read; undefined where it cannot be. */
+  plan: TransformPlan | undefined;
+  /** Undefined where the URL has none; an empty one is none that is ever signed. */
   expires: string | undefined;
 }
 
 export function verifyTransform(
   key: SigningKey,
-  { plan, imageId, ext, expires = '', signature }: SignedTransform,
+  { segment: written, plan, imageId, ext, expires, signature }: SignedTransform,
   now: Date,
 ): Verdict {
-  if (expires !== '' && !EXPIRES.test(expires)) return 'invalid';
+  if (expires !== undefined && !EXPIRES.test(expires)) return 'invalid';
   const isSigned = (segment: string | undefined): boolean =>
-    segment !== undefined && isSignatureOf(key, partsOf({ segment, imageId, ext, expires }), signature);
+    segment !== undefined &&
+    isSignatureOf(key, partsOf({ segment, imageId, ext, expires: expires ?? '' }), signature);
   // The canonical spelling is dear to find, and seldom needed.
-  if (!isSigned(plan.segment) && !isSigned(canonicalSegment(plan, ext))) return 'invalid';
-  return expires === '' || now.getTime() < Number(expires) * 1000 ? 'valid' : 'expired';
+  if (!isSigned(written) && !(plan && isSigned(canonicalSegment(plan, ext)))) return 'invalid';
+  return expires === undefined || now.getTime() < Number(expires) * 1000 ? 'valid' : 'expired';
 }
 
 const partsOf = ({ segment, imageId, ext, expires }: Omit<TransformAddress, 'signature'>): string[] => [

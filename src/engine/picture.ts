@@ -110,6 +110,8 @@ export async function ending(image: Sharp, { plan }: Job, depth: 8 | 16): Promis
 
 /** Full scale stays full scale: libvips multiplies by 256, and white would be a little grey. */
 function widened(pixels: Pixels): Pixels {
-  const samples = Uint16Array.from(pixels.data, (level) => level * 257);
+  const { data } = pixels;
+  const samples = new Uint16Array(data.length);
+  for (let i = 0; i < data.length; i++) samples[i] = data[i]! * 257;
   return { ...pixels, data: new Uint8Array(samples.buffer), depth: 16 };
 }

@@ -9,7 +9,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Sharp } from 'sharp';
-import { EXTENSIONS, type NormalPlan } from '../contract/plan.ts';
+import { EXTENSIONS, type NormalOperation, type NormalPlan } from '../contract/plan.ts';
 import { Problem } from '../problem.ts';
 import { classify, isHarmless } from './decode/faults.ts';
 import { openSource, type Source, toMemory } from './decode/open.ts';
@@ -47,6 +47,17 @@ import type { Facts, Pixels, Placeholders, RenderRequest, RenderResult, Renditio
 const CHAIN_MAX_SIDE_PX = 2048;
 /** Placeholders are computed from a picture inside this box. */
 const PLACEHOLDER_BOX_PX = 100;
+/** After which a pixel need not be where it was, in a picture of the same size too. */
+const MOVING: ReadonlySet<NormalOperation['op']> = new Set([
+  'clip',
+  'crop',
+  'flip',
+  'flop',
+  'frame',
+  'rotate',
+  'trim',
+]);
+
 /**
  * @throws Problem: what `probe` throws; `undecodable_image`, `raw_not_developable`, `preview_not_found`,
  * `too_many_frames`, `invalid_plan` (an operation that this picture cannot take), `metadata_failed`, `cancelled`,
@@ -153,8 +164,9 @@ async function renderGroup(
     const path = join(outDir, `${index}.${EXTENSIONS[plan.output.format]}`);
     const encoded = await encode(image, plan, path, { size, frames, timing, ...(signal && { signal }) });
     const still = source.pages === 1 && !group.preview && job.rest.length === 0;
-    await describe(request, original, plan, path, encoded, still ? source : undefined);
-    publish({ index, plan, path, ...encoded, bytes: (await stat(path)).size });
+    const isAsEncoded = !(await describe(request, original, plan, path, encoded, still ? source : undefined));
+    const bytes = isAsEncoded ? encoded.bytes : (await stat(path)).size;
+    publish({ index, plan, path, ...encoded, bytes });
   };
   const publish = (rendition: Rendition) => {
     done.push(rendition);
@@ -212,6 +224,7 @@ async function renderGroup(
 /**
  * What stands in the file besides the pixels: metadata, dots an inch, the gain map.
  * @param still whose gain map may be kept
+ * @returns whether the file was changed
  */
 async function describe(
   { sourcePath, limits, signal }: RenderRequest,
@@ -220,11 +233,13 @@ async function describe(
   path: string,
   { width, height }: Encoded,
   still: Source | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const { format, metadata, dpi } = output;
+  if (metadata !== 'keep' && dpi === undefined) return false;
   const within = { timeoutMs: limits.timeoutMs, ...(signal && { signal }) };
   if (metadata === 'keep') {
-    await keepMetadata(sourcePath, { path, format, width, height }, original, within);
+    const moved = operations.some(({ op }) => MOVING.has(op));
+    await keepMetadata(sourcePath, { path, format, width, height, moved }, original, within);
   }
   if (dpi !== undefined) await setDensity(path, format, dpi);
   // Last: its index tells where in the file it lies.
@@ -232,6 +247,7 @@ async function describe(
     const { primitives } = layout(operations, still.stored, still.orientation);
     await keepGainMap(sourcePath, path, primitives, still.stored);
   }
+  return true;
 }
 
 function contextOf({ limits, signal, outDir, assets = {}, matteModelPath }: RenderRequest): StepContext {

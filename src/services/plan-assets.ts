@@ -3,20 +3,21 @@
 import type { NormalPlan } from '../contract/plan.ts';
 import { invalidPlan } from '../contract/plan-normal.ts';
 import { assetsNamed, type PlanAssets } from '../domain/rendition-hash.ts';
+import type { ImageRow } from '../ports/catalog.ts';
 import { Problem } from '../problem.ts';
 import type { Services } from './context.ts';
 
 /**
  * Names the bytes of each image once, so that a Plan makes the same picture however often and whenever it is run.
  * @param owner of the image that the Plan is for: those that it names must be theirs as well
- * @param mayUse further conditions on the bucket of an image
+ * @param mayUse further conditions on an image
  * @throws Problem `invalid_plan`, naming the field, where an image is not theirs, is not there or has no bytes yet
  */
 export async function resolveAssets(
   plan: NormalPlan,
   owner: string,
   { catalog }: Pick<Services, 'catalog'>,
-  mayUse: (bucket: string) => boolean = () => true,
+  mayUse: (image: Pick<ImageRow, 'bucket' | 'visibility'>) => boolean = () => true,
 ): Promise<PlanAssets> {
   const named = assetsNamed(plan);
   if (named.length === 0) return {};
@@ -28,7 +29,7 @@ export async function resolveAssets(
     const image = images.get(imageId.toLowerCase());
     const version = versions.get(imageId.toLowerCase());
     // Of somebody else's image it is not told whether it is there.
-    if (!image || image.owner !== owner || !mayUse(image.bucket)) {
+    if (!image || image.owner !== owner || !mayUse(image)) {
       return [{ path, message: 'expected an image of the same owner, found none of this id' }];
     }
     if (image.status !== 'ready' || !version) {

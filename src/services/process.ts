@@ -174,7 +174,7 @@ async function prepare(
   await requireReady(image, services);
   const source = await findVersion(image, version ?? image.currentVersion, services);
   const plan = planFor(source.format, parsePlan(asked, formatLike(source)));
-  const mayUse = (bucket: string) => principal.buckets?.has(bucket) ?? true;
+  const mayUse = ({ bucket }: { bucket: string }) => principal.buckets?.has(bucket) ?? true;
   const assets = await resolveAssets(plan, image.owner, services, mayUse);
   return jobRow(
     {

@@ -8,7 +8,7 @@
  *                ▼                                  ▼
  *             called off                         dropped
  */
-import { readFileSync, unlinkSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { NormalPlan } from '../contract/plan.ts';
@@ -73,7 +73,7 @@ const MAX_BUFFER_BYTES = 8 * 1024 * 1024;
 const READ_CHUNK_BYTES = 256 * 1024;
 const MAX_BYTES_AT_ONCE = 256 * 1024;
 /** What is fresh is stored after so long, or as soon as it is as much. */
-const KEEP_AFTER_MS = 500;
+const KEEP_AFTER_MS = 1_000;
 const MAX_FRESH = 32;
 const MAX_FRESH_BYTES = 32 * 1024 * 1024;
 /** A folder is made for the first render and used for others: making and removing one costs what reading a file does. */
@@ -241,11 +241,12 @@ export class TransformRenders {
       .catch((error) => this.#services.log.warn({ err: error }, 'a temporary file was left behind'));
   }
 
-  /** The file goes, and the folder is there for others. */
+  /** The bytes go, and the folder is there for others. */
   async #leave(folder: { scratch: Scratch; uses: number }, { path }: Rendition): Promise<void> {
     try {
-      // Of a file that was just written it costs less than handing it to another thread.
-      unlinkSync(path);
+      // The empty file stays for the next one: a file system that has just given an inode back looks long for a new one.
+      // Done here it costs less than handed to another thread.
+      truncateSync(path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }

@@ -122,7 +122,9 @@ export class Transforms {
       throw new Problem('forbidden', { detail: 'Metadata are kept by signed URLs only.' });
     }
     const namesOthers = assetsNamed(plan).length > 0;
-    const assets = namesOthers ? await resolveAssets(plan, owner, this.#services) : {};
+    // Whoever has no signature sees only what is public, on another picture as well.
+    const mayUse = ({ visibility }: { visibility: string }) => isSigned || visibility === 'public';
+    const assets = namesOthers ? await resolveAssets(plan, owner, this.#services, mayUse) : {};
     const hash = namesOthers ? renditionHash(plan, assets, ENGINE_VERSION) : this.#hashOf(plan);
     return {
       ...chosen,

@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import sharp from 'sharp';
-import { signTransformUrl, type TransformToSign } from '../../src/domain/transform-signature.ts';
+import { transformPath } from '../../src/contract/transform-url.ts';
+import { signParts } from '../../src/domain/signature.ts';
+import {
+  signTransformUrl,
+  type TransformToSign,
+  transformSigningKey,
+} from '../../src/domain/transform-signature.ts';
 import { type ImageService, type Seeded, startImageService } from '../support/image-service.ts';
 import { exercise } from '../support/operations.ts';
 import { photo } from '../support/photos.ts';
@@ -89,6 +95,8 @@ describe('images by URL', () => {
       ['w_90,q_80', 'w_90'],
       ['w_90,q_80', 'w_90,q_80,v_1'],
       ['w_90,q_80', 'w_auto,q_80'],
+      ['q_80', 'q_80x'],
+      ['w_90,q_80', 'w_banana'],
       [web.imageId, secretOne.imageId],
       [web.imageId, randomUUID()],
       ['.webp', '.png'],
@@ -96,6 +104,8 @@ describe('images by URL', () => {
       ['.webp', '.jxl'],
       [/expires=(\d+)/, 'expires=1999999999'],
       [/\?expires.*/, ''],
+      [/\?expires.*/, '?expires='],
+      ['.webp', '.webp.'],
       [/\/t\/[^/]+/, '/t/x'],
       [/\/t\/(.)/, '/t/!'],
       [/\/t\/[^/]+/, `/t/${'A'.repeat(43)}`],
@@ -123,7 +133,11 @@ describe('images by URL', () => {
 
   it('say what is wrong with a plan that cannot be read', async () => {
     const url = pathOf({ plan: 'w_90', ext: 'webp' });
-    const wrong = await refused(url.replace('w_90', 'w_banana'), 'invalid_plan');
+    // As whoever signs elsewhere may write it; we sign no such thing.
+    const segment = 'w_banana';
+    const address = { segment, imageId: web.imageId, ext: 'webp', expires: '' };
+    const signature = signParts(transformSigningKey(secret), [segment, web.imageId, 'webp', '']);
+    const wrong = await refused(transformPath({ ...address, signature }), 'invalid_plan');
     assert.deepEqual(wrong.errors, [{ path: 'w', message: 'expected a number, got "banana"' }]);
     const unknown = pathOf({ plan: 'preset_nope.x' });
     assert.match(JSON.stringify((await refused(unknown, 'invalid_plan')).errors), /web, gallery, one/);
@@ -328,8 +342,15 @@ describe('images by URL', () => {
     const url = ({ imageId }: Seeded, plan = 'w_90') => `/t/-/${plan}/${imageId}.jpg?unsigned`;
     assert.equal((await read(url(shown), {}, 'GET', open)).status, 200);
     await refused(url(shown).replace('?unsigned', ''), 'forbidden', open);
+    await refused(url(shown, 'w_banana'), 'invalid_plan', open);
     await refused(url(hidden), 'forbidden', open);
     await refused(url(shown, 'w_90,meta_keep'), 'forbidden', open);
+    // Nor what is hidden as a watermark of what is shown.
+    await open.work();
+    const marked = `w_90,wm_${hidden.imageId}`;
+    await refused(url(shown, marked), 'invalid_plan', open);
+    const asSigned = signTransformUrl({ imageId: shown.imageId, plan: marked, ext: 'jpg' }, { secret });
+    assert.equal((await read(asSigned, {}, 'GET', open)).status, 200);
     const signed = signTransformUrl({ imageId: hidden.imageId, plan: 'w_90', ext: 'jpg' }, { secret });
     assert.equal((await read(`${signed}?unsigned`, {}, 'GET', open)).status, 200);
   });

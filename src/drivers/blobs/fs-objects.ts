@@ -106,6 +106,9 @@ export class Objects {
       this.#lasting.add(lasting);
     }
     if (folder === lasting) return;
+    // Most often it is there: its first rendition made it.
+    const isThere = await expectReal(folder).then(() => true, ignoring('ENOENT'));
+    if (isThere) return;
     await mkdir(folder, { mode: 0o700 }).catch(async (error) => {
       ignoring('EEXIST')(error);
       await expectReal(folder);

@@ -60,6 +60,7 @@ class FsBlobs implements Blobs {
   readonly #objects: Objects;
   readonly #staging: Staging;
   readonly #reserveBytes: number;
+  #looking: Promise<void> | undefined;
 
   constructor(root: string, reserveBytes: number) {
     this.#root = root;
@@ -134,7 +135,15 @@ class FsBlobs implements Blobs {
     });
   }
 
-  async #expectRoom(): Promise<void> {
+  /** Whoever asks while another's look is under way shares it. */
+  #expectRoom(): Promise<void> {
+    this.#looking ??= this.#lookForRoom().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #lookForRoom(): Promise<void> {
     const { bavail, bsize, files, ffree } = await statfs(this.#root);
     // Some file systems make inodes as they need them, and say 0 of 0.
     if (bavail * bsize < this.#reserveBytes || (files > 0 && ffree === 0)) throw storageFull();

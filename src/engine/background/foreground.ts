@@ -5,10 +5,10 @@ import { bestOutline, edgesOf } from './outline.ts';
 import { type Mask, type Picture, type Plane, quantile, scalePlane } from './picture.ts';
 import { distanceTo, grown, regionsOf } from './regions.ts';
 import { type Cues, cuesOf } from './saliency.ts';
-import { surroundings } from './surroundings.ts';
+import { type Surroundings, surroundings } from './surroundings.ts';
 
 /** Longest side of the picture in which the foreground is looked for. */
-export const SEARCH_SIDE_PX = 200;
+export const SEARCH_SIDE_PX = 220;
 
 /** What the border reaches with less, summed over the steps of colour on the way, is ground that only changes slowly. */
 const AN_EDGE = 25;
@@ -27,14 +27,14 @@ export interface Foreground {
 /** @returns undefined where nothing stands out */
 export function findForeground(cv: OpenCv, own: Own, picture: Picture): Foreground | undefined {
   const cues = cuesOf(picture);
-  const edges = edgesOf(cv, own, picture);
+  const edges = edgesOf(cv, own, picture, cues.border);
   const best = bestOutline(picture, cues, edges);
   if (!best) return undefined;
   const along = Float64Array.from(cues.border.pixels, (i) => cues.rarity[i]!);
   const [often, seldom] = [quantile(along, 0.85), quantile(along, 0.98) + 1];
   const common = Uint8Array.from(cues.rarity, (v) => (v <= often ? 1 : 0));
   const rare = Uint8Array.from(cues.rarity, (v, i) => (v > seldom && cues.barrier[i]! > AN_EDGE ? 1 : 0));
-  const mask = opened(best.mask, rare, edges, picture);
+  const mask = snapped(opened(best.mask, rare, edges, picture), picture);
   return { picture, cues, edges, mask, common, rare };
 }
 
@@ -85,6 +85,34 @@ function opened(mask: Mask, rare: Mask, edges: Mask, { width, height, rgb }: Pic
     return Math.hypot(...apart) < SAME_MEAN && onEdge >= HOLE_EDGES * outline;
   });
   return mask.map((flag, i) => (labels[i]! > 0 && open[labels[i]!] ? 0 : flag));
+}
+
+/** The cues are blurred: so far from its outline a mask may be wrong. */
+const SNAP_PX = 3;
+/** The sides differ where their distance, squared, is so many times their variance. */
+const CLEAR = 2;
+
+/** The mask with each pixel near its outline on the side whose colours it has, where the sides differ. */
+function snapped(mask: Mask, { width, height, rgb }: Picture): Mask {
+  const inside = distanceTo(mask, width, height, 0);
+  const outside = distanceTo(mask, width, height, 1);
+  // Thin parts have no depth.
+  const core = (distance: Plane) => distance.map((d) => (d > SNAP_PX ? 1 : d > 1 ? 0.02 : 0));
+  const before = surroundings(rgb, core(inside), width, height);
+  const behind = surroundings(rgb, core(outside), width, height);
+  if (!before || !behind) return mask;
+  const square = (i: number, { red, green, blue }: Surroundings) =>
+    (rgb[i * 3]! - red[i]!) ** 2 + (rgb[i * 3 + 1]! - green[i]!) ** 2 + (rgb[i * 3 + 2]! - blue[i]!) ** 2;
+  return mask.map((flag, i) => {
+    if (inside[i]! > SNAP_PX || outside[i]! > SNAP_PX) return flag;
+    const contrast =
+      (before.red[i]! - behind.red[i]!) ** 2 +
+      (before.green[i]! - behind.green[i]!) ** 2 +
+      (before.blue[i]! - behind.blue[i]!) ** 2;
+    const clear = contrast > CLEAR * (before.variance[i]! + behind.variance[i]!) + SAME_GROUND ** 2;
+    if (!clear) return flag;
+    return square(i, before) < square(i, behind) ? 1 : 0;
+  });
 }
 
 /** A mask or plane of the search picture at another size. */

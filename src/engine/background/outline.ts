@@ -4,6 +4,7 @@
  */
 import type { OpenCv } from '../opencv/load.ts';
 import type { Own } from '../opencv/scope.ts';
+import type { Border } from './border.ts';
 import { type Mask, type Picture, type Plane, quantile, softened } from './picture.ts';
 import { areaOf, grown, withoutHoles, withoutSpecks } from './regions.ts';
 import type { Cues } from './saliency.ts';
@@ -28,34 +29,43 @@ const SAME_SHARE = 0.001;
 /** Parts below this share of the largest are noise. */
 const SPECK_SHARE = 0.03;
 
-/** What an outline scores where the ground is so full of edges that to lie on one means nothing. */
-const EDGE_BY_CHANCE = 0.92;
+/** Gradients that count as edges, at least: a step of some 25 levels. */
+const LEAST_GRADIENT = 28;
+/** An edge is so many times as steep as the border is where it is steep. */
+const STEEPER = 2.5;
 
-/** Canny's edges, at levels that follow the picture's own contrast. */
-export function edgesOf(cv: OpenCv, own: Own, picture: Picture): Mask {
+/** Canny's edges, at levels that follow the ground's own steepness: a plain one shows faint outlines, a rough one not. */
+export function edgesOf(cv: OpenCv, own: Own, picture: Picture, border: Border): Mask {
   const { width, height, rgb } = softened(picture);
   const image = own(new cv.Mat(height, width, cv.CV_8UC3));
   image.data.set(rgb);
   const edges = own(new cv.Mat());
-  const strong = quantile(steepness(width, height, rgb), 0.97);
-  const high = Math.min(320, Math.max(40, strong * 0.5));
+  const gradient = gradientOf(width, height, rgb);
+  const usual = quantile(
+    Float64Array.from(border.pixels, (i) => gradient[i]!),
+    0.95,
+  );
+  const strong = quantile(gradient, 0.97);
+  const high = Math.max(LEAST_GRADIENT, Math.min(usual * STEEPER, strong / 2));
   cv.Canny(image, edges, high * 0.4, high, 3, true);
   return Uint8Array.from(edges.data, (value) => (value > 0 ? 1 : 0));
 }
 
-/** Sobel's gradient, the largest of the channels, of every fourth pixel. */
-function steepness(width: number, height: number, rgb: Uint8Array): number[] {
-  const out: number[] = [];
-  for (let y = 1; y + 1 < height; y += 2) {
-    for (let x = 1; x + 1 < width; x += 2) {
+/** Sobel's gradient, the largest of the channels; 0 in the outermost pixels. */
+function gradientOf(width: number, height: number, rgb: Uint8Array): Plane {
+  const out = new Float32Array(width * height);
+  const row = width * 3;
+  for (let y = 1; y + 1 < height; y++) {
+    for (let x = 1; x + 1 < width; x++) {
       let most = 0;
-      for (let c = 0; c < 3; c++) {
-        const at = (dx: number, dy: number) => rgb[((y + dy) * width + x + dx) * 3 + c]!;
-        const gx = at(1, -1) + 2 * at(1, 0) + at(1, 1) - at(-1, -1) - 2 * at(-1, 0) - at(-1, 1);
-        const gy = at(-1, 1) + 2 * at(0, 1) + at(1, 1) - at(-1, -1) - 2 * at(0, -1) - at(1, -1);
-        most = Math.max(most, Math.hypot(gx, gy));
+      for (let at = (y * width + x) * 3, c = 0; c < 3; c++, at++) {
+        const fall = rgb[at - row - 3]! - rgb[at + row + 3]!;
+        const rise = rgb[at - row + 3]! - rgb[at + row - 3]!;
+        const gx = rise - fall + 2 * (rgb[at + 3]! - rgb[at - 3]!);
+        const gy = -rise - fall + 2 * (rgb[at + row]! - rgb[at - row]!);
+        most = Math.max(most, gx * gx + gy * gy);
       }
-      out.push(most);
+      out[y * width + x] = Math.sqrt(most);
     }
   }
   return out;
@@ -148,6 +158,7 @@ function planesOf(cues: Cues): [string, Plane][] {
 /** 0–1; half-way at about `unit`. */
 const saturated = (plane: Plane, unit: number): Plane => plane.map((v) => v / (v + unit));
 
+/** The weights were fitted to the pictures of test/support/compositions.ts, by other seeds than the tests'. */
 function judge(mask: Mask, scene: Scene): Pick<Candidate, 'score' | 'precision' | 'recall'> | undefined {
   const { width, height, edges, nearEdges, seeds, common, rare } = scene;
   const last = width * (height - 1);
@@ -183,16 +194,23 @@ function judge(mask: Mask, scene: Scene): Pick<Candidate, 'score' | 'precision' 
   const share = area / mask.length;
   const touch = onBorder / Math.max(1, scene.seedCount);
   if (share < 0.004 || share > 0.92 || touch > 0.25 || outline < 8) return undefined;
+  // Where the ground is so full of edges that any outline lies on them, edges say nothing, and colours decide.
   const { edgesByChance, nearByChance } = scene;
-  const precision = (1 - nearByChance) * (hit / outline) + nearByChance * EDGE_BY_CHANCE;
+  const telling = 1 - nearByChance;
+  const precision = telling * (hit / outline) + nearByChance;
   const expected = edgesByChance * (mask.length - area);
   const recall = 1 - Math.max(0, left - expected) / Math.max(1, scene.edgeCount - expected);
   const foreign = 1 - commonInside / area;
   const found = 1 - rareOutside / Math.max(1, scene.rareCount);
-  const color = 1 - nearByChance + nearByChance * foreign ** 1.6 * (0.4 + 0.6 * found);
+  const color = telling + nearByChance * foreign ** 2.7 * (0.5 + 0.5 * found);
   const size = Math.min(1, share / SMALL_SHARE) ** 0.5;
   const roundness = Math.min(1, (4 * Math.PI * area) / outline ** 2);
   const score =
-    precision ** 4 * (0.35 + 0.65 * recall) * Math.max(0, 1 - 1.3 * touch) * color * size * roundness ** 0.17;
+    precision ** 5 *
+    (0.3 + 0.7 * recall) ** (1.2 * telling) *
+    Math.max(0, 1 - 1.3 * touch) *
+    color *
+    size *
+    roundness ** 0.3;
   return { score, precision, recall };
 }

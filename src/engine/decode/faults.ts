@@ -11,6 +11,12 @@ export function classify(error: unknown, format: string): Problem {
   if (code === 'ENOSPC' || /No space left on device|ENOSPC|Disk quota exceeded/i.test(text)) {
     return new Problem('storage_full', { cause: error });
   }
+  if (/out of memory|unable to malloc|Cannot allocate|allocation failed/i.test(text)) {
+    return new Problem('memory_exceeded', {
+      detail: 'Processing this image takes more memory than there is.',
+      cause: error,
+    });
+  }
   if (code !== undefined || error instanceof TypeError || error instanceof RangeError) {
     return new Problem('internal', { cause: error });
   }
@@ -23,8 +29,6 @@ export function classify(error: unknown, format: string): Problem {
   if (/too large for the \w+ format|dimension/i.test(text) && /Processed image/i.test(text)) {
     return new Problem('invalid_plan', { detail: oneLine(text), cause: error });
   }
-  if (/out of memory|unable to malloc|Cannot allocate/i.test(text))
-    return new Problem('memory_exceeded', { cause: error });
   const isCut = /premature end/i.test(text);
   return new Problem('undecodable_image', {
     detail: `${format.toUpperCase()}: ${isCut ? 'the file ends before its picture does.' : oneLine(text)}`,

@@ -55,8 +55,10 @@ export function framesOf(sequence: FrameSequence): Pixels[] {
 /** A pipeline that knows its frames. The timing is not in it: an encoder is told. */
 export function pipelineOfFrames({ pixels, frameHeight }: FrameSequence): Sharp {
   const { data, width, height, channels } = pixels;
+  // A frame by itself is no page: sharp would tell its height for that of whatever is made of it.
+  const pages = frameHeight < height ? { pageHeight: frameHeight } : {};
   return sharp(data, {
-    raw: { width, height, channels, pageHeight: frameHeight },
+    raw: { width, height, channels, ...pages },
     limitInputPixels: false,
   });
 }

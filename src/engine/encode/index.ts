@@ -8,12 +8,13 @@ import type { Size } from '../steps/primitive.ts';
 import { rawOf } from '../steps/run.ts';
 import { vectorize } from '../vectorize/index.ts';
 import { writeApng } from './apng.ts';
-import { AVIF_MAX_SIDE_PX, avif } from './avif.ts';
+import { AVIF_MAX_SIDE_PX, avif, withoutOrientation } from './avif.ts';
 import { type BmpDepth, writeBmp } from './bmp.ts';
 import { gif } from './gif.ts';
 import { jpeg } from './jpeg.ts';
 import { png } from './png.ts';
 import { tiff } from './tiff.ts';
+import { setUpright } from './tiff-orientation.ts';
 import { schedule } from './timing.ts';
 import { WEBP_MAX_SIDE_PX, WEBP_ROBUST_EFFORT, webp } from './webp.ts';
 
@@ -88,7 +89,8 @@ export async function encode(
   if (format === 'apng' || (format === 'png' && frames > 1)) {
     return written(await writeApng(opaque, height, output, path, timing));
   }
-  return encodeByLibvips(opaque, { ...output, format }, size, path, timing);
+  const free = format === 'avif' ? await withoutOrientation(opaque) : opaque;
+  return encodeByLibvips(free, { ...output, format }, size, path, timing);
 }
 
 async function encodeByLibvips(
@@ -119,6 +121,7 @@ async function encodeByLibvips(
     });
   });
   await correct(path);
+  if (format === 'tiff') await setUpright(path);
   return {
     width: info.width,
     height: info.pageHeight ?? info.height,

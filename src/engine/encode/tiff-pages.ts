@@ -51,7 +51,8 @@ interface Directory {
   entries: Buffer;
 }
 
-async function readDirectory(path: string): Promise<Directory> {
+/** The directory of a file as our encoder writes it: little-endian, with one. */
+export async function readDirectory(path: string): Promise<Directory> {
   const file = await open(path);
   try {
     return await directoryOf(file);

@@ -15,6 +15,8 @@ export interface KeepTarget {
   /** Pixels of the rendition. */
   width: number;
   height: number;
+  /** They are not where they were in the source, though there may be as many of them: mirrored, cut, turned. */
+  moved?: boolean;
 }
 
 /**
@@ -62,7 +64,7 @@ async function holdsNone(path: string, { format }: Facts): Promise<boolean> {
 
 /** Exported for the test. */
 function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): string[] {
-  const { format, width, height } = target;
+  const { format, width, height, moved = false } = target;
   const holdsExif = format !== 'gif';
   const holdsIptc = format === 'jpeg' || format === 'png' || format === 'apng' || format === 'tiff';
   // Only these decoders leave the turning to us: of the others it is not known whether they have turned.
@@ -70,6 +72,7 @@ function keepArguments(sourcePath: string, target: KeepTarget, source: Facts): s
     source.family === 'libvips' &&
     source.format !== 'avif' &&
     source.orientation === 1 &&
+    !moved &&
     width === source.width &&
     height === source.height;
   const pictures = [

@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../../problem.ts';
-import type { ChildMessage, RunMessage, TaskTable } from './protocol.ts';
+import type { ChildMessage, Outcome, RunMessage, TaskTable } from './protocol.ts';
 
 const [, , taskModule, parentPid] = process.argv;
 const MAX_CAUSE_CHARS = 4_000;
@@ -37,26 +37,34 @@ const { tasks, warmUp }: { tasks: TaskTable; warmUp?: () => Promise<void> } = aw
 await warmUp?.();
 
 process.on('message', async (message: RunMessage) => {
-  await runTask(message);
-  if (process.memoryUsage.rss() > COLLECT_ABOVE_BYTES) globalThis.gc?.();
+  if (await runTask(message)) return;
+  globalThis.gc?.();
   send({ type: 'idle', id: message.id });
 });
 send({ type: 'ready' });
 // Node writes the cache when a process ends by itself, which a child never does.
 setImmediate(flushCompileCache);
 
-async function runTask({ id, kind, input }: RunMessage): Promise<void> {
+/** @returns whether nothing has to be tidied up */
+async function runTask({ id, kind, input, reports }: RunMessage): Promise<boolean> {
   send({ type: 'started', id });
   try {
     const task = tasks[kind];
     if (!task) throw new Error(`no task is called ${kind}`);
-    const value = await task(input, (event) => send({ type: 'event', id, event }));
-    send({ type: 'done', id, value });
+    const report = reports ? (event: unknown) => send({ type: 'event', id, event }) : () => {};
+    return end(id, { type: 'done', value: await task(input, report) });
   } catch (error) {
     const problem = Problem.from(error);
     const cause = describe(problem.cause);
-    send({ type: 'failed', id, problem: problem.serialize(), ...(cause !== undefined && { cause }) });
+    return end(id, { type: 'failed', problem: problem.serialize(), ...(cause !== undefined && { cause }) });
   }
+}
+
+/** @throws where the outcome cannot be sent */
+function end(id: number, outcome: Outcome): boolean {
+  const idle = process.memoryUsage.rss() <= COLLECT_ABOVE_BYTES;
+  send({ ...outcome, id, idle });
+  return idle;
 }
 
 function describe(cause: unknown): string | undefined {

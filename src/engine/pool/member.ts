@@ -36,7 +36,8 @@ export interface Job {
   input: unknown;
   timeoutMs: number;
   maxMemoryBytes: number;
-  report: (event: unknown) => void;
+  /** Absent where nobody listens. */
+  report?: ((event: unknown) => void) | undefined;
 }
 
 export interface Exit {
@@ -78,6 +79,8 @@ export class Member {
   ready = false;
   /** Resident bytes when last sampled, descendants included. */
   rssBytes = 0;
+  /** Has worked since then. */
+  isUnseen = false;
   /** Tasks that it has begun. */
   taskCount = 0;
   readonly #child: ChildProcess;
@@ -132,7 +135,8 @@ export class Member {
     return new Promise((resolve, reject) => {
       const timer = this.#deadline(job);
       this.#running = { ...job, id, timer, started: false, peakRssBytes: 0, resolve, reject };
-      const message: RunMessage = { type: 'run', id, kind: job.kind, input: job.input };
+      const { kind, input, report } = job;
+      const message: RunMessage = { type: 'run', id, kind, input, reports: report !== undefined };
       try {
         this.#child.send(message, (error) => {
           if (error) this.kill('unresponsive');
@@ -150,6 +154,7 @@ export class Member {
   /** To be called with each new reading; kills the child if its task has outgrown its cap. */
   sampled(rssBytes: number): void {
     this.rssBytes = rssBytes;
+    this.isUnseen = false;
     if (!this.#running) return;
     this.#running.peakRssBytes = Math.max(this.#running.peakRssBytes, rssBytes);
     if (rssBytes <= this.#running.maxMemoryBytes) return;
@@ -196,7 +201,7 @@ export class Member {
         return;
       case 'event':
         try {
-          running.report(message.event);
+          running.report?.(message.event);
         } catch (error) {
           this.kill(Problem.from(error)); // the listener is the caller's: its failure is this task's alone
         }
@@ -213,12 +218,14 @@ export class Member {
       }
     }
     this.#running = undefined;
+    if (message.idle) this.#rest();
   }
 
   #rest(): void {
     if (this.state === 'dying' || this.state === 'dead') return;
     clearTimeout(this.#timer);
     this.state = 'idle';
+    this.isUnseen = true;
     this.#hold(false);
     this.#hooks.idle();
   }

@@ -7,7 +7,14 @@ export interface RunMessage {
   id: number;
   kind: string;
   input: unknown;
+  /** Whether anyone listens to its events. */
+  reports: boolean;
 }
+
+/** How a task ended. */
+export type Outcome =
+  | { type: 'done'; value: unknown }
+  | { type: 'failed'; problem: SerializedProblem; cause?: string };
 
 /** Child to parent, in the order in which a child's life produces them. */
 export type ChildMessage =
@@ -16,8 +23,11 @@ export type ChildMessage =
   /** The task has begun: its deadline counts from here. */
   | { type: 'started'; id: number }
   | { type: 'event'; id: number; event: unknown }
-  | { type: 'done'; id: number; value: unknown }
-  | { type: 'failed'; id: number; problem: SerializedProblem; cause?: string }
+  | (Outcome & {
+      id: number;
+      /** There is nothing to tidy up: no `idle` follows. */
+      idle: boolean;
+    })
   /** Tidied up after the task: the next one may be sent. */
   | { type: 'idle'; id: number };
 

@@ -127,7 +127,8 @@ async function birthOf(pid: number): Promise<number | undefined> {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined);
     // The second field is the command in parentheses and may itself hold spaces and parentheses.
     const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
-    return fields === undefined ? undefined : Number(fields[19]);
+    // One that has ended and was not waited for yet works on nothing.
+    return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
   }
   const { stdout } = await run('ps', ['-o', 'lstart=', '-p', String(pid)]).catch(() => ({ stdout: '' }));
   return stdout.trim() === '' ? undefined : Date.parse(stdout.trim()) || 0;

@@ -1,6 +1,6 @@
 /** A watermark's image, as untrusted as any: it goes the way of every source. */
 import { Problem } from '../../problem.ts';
-import { classify } from '../decode/faults.ts';
+import { classify, isHarmless } from '../decode/faults.ts';
 import { openSource } from '../decode/open.ts';
 import { probe } from '../probe.ts';
 import type { Facts, Pixels } from '../types.ts';
@@ -26,13 +26,24 @@ export async function imageMark(id: string, room: MarkBox, context: StepContext)
   }
   const { limits, signal } = context;
   const facts = await probe(path, limits, signal).catch(ofTheMark);
-  return draw(path, facts, room, context).catch((error: unknown) => ofTheMark(classify(error, facts.format)));
+  return draw(path, facts, room, context)
+    .catch((error: unknown) => {
+      if (isHarmless(error)) return draw(path, facts, room, context, true);
+      throw error;
+    })
+    .catch((error: unknown) => ofTheMark(classify(error, facts.format)));
 }
 
-async function draw(path: string, facts: Facts, room: MarkBox, context: StepContext): Promise<Pixels> {
+async function draw(
+  path: string,
+  facts: Facts,
+  room: MarkBox,
+  context: StepContext,
+  lenient = false,
+): Promise<Pixels> {
   const { limits, signal } = context;
   const opening = facts.family === 'video' ? { second: 0 } : { page: 0 };
-  const source = await openSource(path, facts, { limits, opening, ...(signal && { signal }) });
+  const source = await openSource(path, facts, { limits, opening, lenient, ...(signal && { signal }) });
   const { orientation, stored } = source;
   const upright = orientation >= 5 ? { width: stored.height, height: stored.width } : stored;
   const size = contained({ width: room.widthPx, height: room.box.height, enlarge: true }, upright);

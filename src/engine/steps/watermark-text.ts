@@ -13,6 +13,7 @@ import { Problem } from '../../problem.ts';
 import { pipelineOf } from '../decode/pixels.ts';
 import type { Pixels } from '../types.ts';
 import { withChannels } from './colorspace.ts';
+import type { Size } from './primitive.ts';
 import { type Color, colorOf } from './samples.ts';
 import { LUMA } from './srgb.ts';
 import type { MarkBox } from './watermark.ts';
@@ -30,6 +31,8 @@ const SHADOW_SOFTNESS = 0.04;
 /** The blurred letters are thin: this much stronger, they close around the sharp ones. */
 const SHADOW_GAIN = 2;
 const SHADOW_OPACITY = 0.6;
+/** A shadow that is wider is blurred at a smaller size. */
+const MAX_DEVIATION_PX = 4;
 
 /**
  * The text with its shadow, as RGBA of 8 bits.
@@ -110,11 +113,7 @@ async function withShadow(drawn: Pixels, ink: Color, sizePx: number): Promise<Pi
     .extractChannel(3)
     .raw()
     .toBuffer();
-  const shadow = await sharp(shape, { raw: { width, height, channels: 1 } })
-    .blur({ sigma: deviationOf(sizePx), minAmplitude: 0.05 })
-    .toColourspace('b-w')
-    .raw()
-    .toBuffer();
+  const shadow = await softened(shape, { width, height }, deviationOf(sizePx));
   const luma = LUMA.red * ink.red + LUMA.green * ink.green + LUMA.blue * ink.blue;
   const ground = luma >= 128 ? 0 : 255;
   const opacity = ink.alpha / 255;
@@ -135,6 +134,24 @@ async function withShadow(drawn: Pixels, ink: Color, sizePx: number): Promise<Pi
     data[i * 4 + 3] = Math.round(sum * 255 * opacity);
   }
   return { data, width, height, channels: 4, depth: 8 };
+}
+
+/** A wide blur takes minutes; of a picture so much smaller that little of it is left, it does not. */
+async function softened(shape: Uint8Array, { width, height }: Size, deviationPx: number): Promise<Buffer> {
+  const reduction = Math.max(1, deviationPx / MAX_DEVIATION_PX);
+  const small = { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction) };
+  const blurred = await sharp(shape, { raw: { width, height, channels: 1 }, limitInputPixels: false })
+    .resize(small.width, small.height, { fit: 'fill' })
+    .blur({ sigma: deviationPx / reduction, minAmplitude: 0.05 })
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer();
+  if (reduction === 1) return blurred;
+  return sharp(blurred, { raw: { ...small, channels: 1 } })
+    .resize(width, height, { fit: 'fill' })
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer();
 }
 
 /** Of a text that is too long to be drawn so small: as many px as there are. */

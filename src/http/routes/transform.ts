@@ -103,11 +103,12 @@ class Door {
     const url = request.raw.url ?? '';
     const known = this.#admitted.get(url);
     if (known && now.getTime() < known.expiresAtMs) return known;
-    const plan = this.#planOf(params.plan);
+    const { signature, plan: segment } = params;
+    const read = this.#planOf(segment);
     const image = splitImageName(params.image);
     const { expires, unsigned } = query;
-    const { signature } = params;
-    const verdict = verifyTransform(this.#key, { ...image, plan, signature, expires }, now);
+    const plan = read instanceof Problem ? undefined : read;
+    const verdict = verifyTransform(this.#key, { ...image, segment, plan, signature, expires }, now);
     if (verdict !== 'valid' && unsigned === undefined) {
       throw forbidden(
         verdict === 'expired' ? 'The URL has expired.' : "The URL's signature does not fit it.",
@@ -116,10 +117,13 @@ class Door {
     if (verdict !== 'valid' && !this.#allowUnsigned) {
       throw forbidden('Unsigned URLs are switched off here: the URL has to be signed.');
     }
+    // Told only to those who may ask: to others it is a plan that was altered.
+    if (read instanceof Problem) throw read;
+    this.#plans.set(segment, read);
     const isSigned = verdict === 'valid';
     const admitted = {
-      plan,
-      format: formatOf(plan, image.ext),
+      plan: read,
+      format: formatOf(read, image.ext),
       imageId: image.imageId,
       isSigned,
       expiresAtMs: isSigned && expires ? Number(expires) * 1000 : Number.POSITIVE_INFINITY,
@@ -128,13 +132,17 @@ class Door {
     return admitted;
   }
 
-  /** What is chosen by a plan is remembered with it: see `TransformPlans`. */
-  #planOf(segment: string): TransformPlan {
+  /** What is chosen by a plan is remembered with it: see `TransformPlans`. What is wrong with it where it cannot be read. */
+  #planOf(segment: string): TransformPlan | Problem {
     const known = this.#plans.get(segment);
     if (known) return known;
-    const plan = readTransformPlan(segment);
-    this.#plans.set(segment, plan);
-    return plan;
+    try {
+      return readTransformPlan(segment);
+    } catch (error) {
+      const problem = Problem.from(error);
+      if (problem.code !== 'invalid_plan') throw error;
+      return problem;
+    }
   }
 }
 

@@ -145,6 +145,7 @@ describe('the format of a URL', () => {
   test('stands behind the last dot of the name', () => {
     assert.deepEqual(splitImageName('AB-cd.WebP'), { imageId: 'ab-cd', ext: 'WebP' });
     assert.deepEqual(splitImageName('ab'), { imageId: 'ab', ext: '' });
+    assert.deepEqual(splitImageName('ab.'), { imageId: 'ab.', ext: '' });
   });
 });
 

@@ -35,8 +35,18 @@ function partsOf(url: string): Url {
 }
 
 function verdict({ signature, plan, image, expires }: Url, now = NOW) {
-  const read = readTransformPlan(plan);
-  return verifyTransform(KEY, { ...splitImageName(image), plan: read, signature, expires }, now);
+  const read = isReadable(plan) ? readTransformPlan(plan) : undefined;
+  const address = { ...splitImageName(image), segment: plan, signature, expires };
+  return verifyTransform(KEY, { ...address, plan: read }, now);
+}
+
+function isReadable(plan: string): boolean {
+  try {
+    readTransformPlan(plan);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const signed = (plan: string, ext?: string, expiresAt?: Date): Url =>
@@ -80,6 +90,8 @@ describe('a signed URL', () => {
       { plan: 'w_auto_600,h_400,fit_cover,q_80' },
       { plan: 'preset_web.medium' },
       { plan: '-' },
+      { plan: 'w_600,h_400,fit_cover,q_80x' },
+      { plan: '' },
       { image: `${ID.replace('b10', 'b11')}.webp` },
       { image: `${ID}.png` },
       { image: `${ID}.WEBP` },
@@ -100,7 +112,9 @@ describe('a signed URL', () => {
     assert.equal(verdict(endless), 'invalid');
     const endlessSigned = signed('w_600', 'webp');
     assert.equal(verdict({ ...endlessSigned, expires: '1895247152' }), 'invalid');
+    assert.equal(verdict({ ...endlessSigned, expires: '' }), 'invalid');
     const withoutExt = signed('w_600,f_webp');
+    assert.equal(verdict({ ...withoutExt, image: `${ID}.` }), 'invalid');
     assert.equal(verdict({ ...withoutExt, image: `${ID}.webp` }), 'invalid');
   });
 

@@ -5,7 +5,7 @@ import { after, describe, test } from 'node:test';
 import sharp from 'sharp';
 import type { Operation, OutputFormat } from '../../../src/contract/plan.ts';
 import { parsePlan } from '../../../src/contract/plan-normal.ts';
-import { framesOf } from '../../../src/engine/decode/motion.ts';
+import { framesOf, pipelineOfFrames } from '../../../src/engine/decode/motion.ts';
 import { wholeUnits } from '../../../src/engine/encode/timing.ts';
 import { DEFAULT_LIMITS, endExiftool, type Limits, render } from '../../../src/engine/index.ts';
 import { runExiftool } from '../../../src/engine/metadata/exiftool.ts';
@@ -294,6 +294,13 @@ describe('animations', () => {
       }
     }
   });
+});
+
+test('one frame by itself has the height of what is made of it', async () => {
+  const pixels = { data: new Uint8Array(40 * 30 * 3), width: 40, height: 30, channels: 3, depth: 8 } as const;
+  const image = pipelineOfFrames({ pixels, frameHeight: 30, delayMs: [100], loop: 0 }).resize(20, 15);
+  const { info } = await image.gif().toBuffer({ resolveWithObject: true });
+  assert.equal(info.pageHeight ?? info.height, 15);
 });
 
 describe('mapFrames', () => {

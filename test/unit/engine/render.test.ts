@@ -254,6 +254,48 @@ test('a truncated JPEG is refused; bytes that belong to nothing between its mark
   assert.deepEqual(await readFile(odd.renditions[0]!.path), await readFile(plain.renditions[0]!.path));
 });
 
+test('a turned picture is upright in every format, and no format says that it still has to be turned', async () => {
+  for (const orientation of [3, 6, 7]) {
+    const source = await gradient(60, 40).withMetadata({ orientation }).tiff().toBuffer();
+    const [width, height] = orientation < 5 ? [60, 40] : [40, 60];
+    for (const operations of [[], [{ op: 'crop', left: 2, top: 3, width: 20, height: 10 }]] as const) {
+      const formats = ['jpeg', 'png', 'webp', 'tiff'] as const;
+      const plans = formats.flatMap((format) =>
+        (['keep', 'strip'] as const).map((metadata) => ({
+          operations: [...operations],
+          output: { format, metadata },
+        })),
+      );
+      plans.push({
+        operations: [...operations],
+        output: { format: 'tiff', metadata: 'strip', depth: 1 },
+      } as never);
+      for (const { path, plan } of (await make(source, plans)).renditions) {
+        const made = await sharp(path).metadata();
+        const what = `${orientation} as ${JSON.stringify(plan.output)}`;
+        assert.equal(made.orientation ?? 1, 1, what);
+        assert.deepEqual([made.width, made.height], operations.length ? [20, 10] : [width, height], what);
+      }
+    }
+  }
+});
+
+test('a picture of the same size whose pixels have moved keeps no position of the source’s', async () => {
+  const sourcePath = join(dir, 'positions.jpg');
+  await gradient(60, 40).jpeg().toFile(sourcePath);
+  await runExiftool(['-overwrite_original', '-n', '-ExifIFD:SubjectArea=10 20 5 5', sourcePath]);
+  const plans: Plan[] = [{ operations: [{ op: 'flop' }] }, { operations: [{ op: 'adjust', gamma: 2 }] }];
+  const { renditions } = await make(
+    await readFile(sourcePath),
+    plans.map((plan) => ({ ...plan, output: { format: 'jpeg', metadata: 'keep' } })),
+  );
+  const { stdout } = await runExiftool(['-j', '-n', '-SubjectArea', ...renditions.map(({ path }) => path)]);
+  assert.deepEqual(
+    JSON.parse(stdout).map((tags: Record<string, unknown>) => tags.SubjectArea),
+    [undefined, '10 20 5 5'],
+  );
+});
+
 test('a signal that is aborted ends the work as cancelled', async () => {
   const sourcePath = join(dir, 'cancelled.png');
   await gradient(64, 64).png().toFile(sourcePath);

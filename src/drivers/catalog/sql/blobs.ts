@@ -2,7 +2,30 @@
 import { sql } from 'kysely';
 import type { Catalog } from '../../../ports/catalog.ts';
 import { isHeld } from './holds.ts';
+import { repeated } from './repeated.ts';
 import type { Access, Tx } from './tables.ts';
+
+const refer = repeated(
+  (db, v: { key: string; bytes: number; width: number | null; height: number | null; at: string }) =>
+    db
+      .insertInto('blobs')
+      .values({ key: v.key, bytes: v.bytes, refs: 1, width: v.width, height: v.height, created_at: v.at })
+      .onConflict((c) =>
+        c.column('key').doUpdateSet({
+          refs: sql`blobs.refs + 1`,
+          width: sql`coalesce(blobs.width, excluded.width)`,
+          height: sql`coalesce(blobs.height, excluded.height)`,
+        }),
+      ),
+);
+
+const callOffDeletion = repeated((db, { key }: { key: string }) =>
+  db.deleteFrom('blob_deletions').where('key', '=', key),
+);
+
+const storedBlob = repeated((db, { key }: { key: string }) =>
+  db.selectFrom('blobs').select(['bytes', 'refs', 'width', 'height']).where('key', '=', key),
+);
 
 /** One reference more; a deletion that was queued for the key is called off. */
 export async function addReference(
@@ -11,25 +34,9 @@ export async function addReference(
   of: { bytes: number; width?: number; height?: number },
   at: string,
 ): Promise<void> {
-  await tx
-    .insertInto('blobs')
-    .values({
-      key,
-      bytes: of.bytes,
-      refs: 1,
-      width: of.width ?? null,
-      height: of.height ?? null,
-      created_at: at,
-    })
-    .onConflict((c) =>
-      c.column('key').doUpdateSet({
-        refs: sql`blobs.refs + 1`,
-        width: sql`coalesce(blobs.width, excluded.width)`,
-        height: sql`coalesce(blobs.height, excluded.height)`,
-      }),
-    )
-    .execute();
-  await tx.deleteFrom('blob_deletions').where('key', '=', key).execute();
+  const { bytes, width = null, height = null } = of;
+  await refer(tx, { key, bytes, width, height, at });
+  await callOffDeletion(tx, { key });
 }
 
 /** One reference less; with the last one the row goes and the key is queued for deletion. */
@@ -56,11 +63,9 @@ async function queueDeletion(tx: Tx, key: string, queued_at: string): Promise<vo
 export function blobMethods({ read, write }: Access) {
   return {
     async blob(key: string) {
-      const row = await read
-        .selectFrom('blobs')
-        .select(['bytes', 'refs', 'width', 'height'])
-        .where('key', '=', key)
-        .executeTakeFirst();
+      const {
+        rows: [row],
+      } = await storedBlob(read, { key });
       return row && { key, ...row };
     },
 

@@ -2,26 +2,81 @@
 import type { Catalog, ImageSource, NewDerived } from '../../../ports/catalog.ts';
 import { addReference, dropReference } from './blobs.ts';
 import { inChunks } from './chunks.ts';
+import { repeated } from './repeated.ts';
 import type { Access, Database, Tx } from './tables.ts';
 
 /** How many rows one transaction drops at most: a limit that was lowered is reached in several. */
 const EVICTED_AT_ONCE = 100;
 
+const SOURCE_COLUMNS = [
+  ...(['i.owner', 'i.bucket', 'i.visibility', 'i.status'] as const),
+  ...(['v.version', 'v.blob_key', 'v.format'] as const),
+] as const;
+
 type Row = Pick<Database['derived_renditions'], 'image_id' | 'version' | 'blob_key' | 'bytes'>;
+
+const currentSource = repeated((db, { imageId }: { imageId: string }) =>
+  db
+    .selectFrom('images as i')
+    .leftJoin('image_versions as v', (join) =>
+      join.onRef('v.image_id', '=', 'i.image_id').onRef('v.version', '=', 'i.current_version'),
+    )
+    .select(SOURCE_COLUMNS)
+    .where('i.image_id', '=', imageId),
+);
+
+const sourceOfVersion = repeated((db, { imageId, version }: { imageId: string; version: number }) =>
+  db
+    .selectFrom('images as i')
+    .leftJoin('image_versions as v', (join) =>
+      join.onRef('v.image_id', '=', 'i.image_id').on('v.version', '=', version),
+    )
+    .select(SOURCE_COLUMNS)
+    .where('i.image_id', '=', imageId),
+);
+
+interface DerivedKey {
+  image_id: string;
+  version: number;
+  blob_key: string;
+}
+
+const sourceKeyOf = repeated((db, { image_id, version }: Omit<DerivedKey, 'blob_key'>) =>
+  db
+    .selectFrom('image_versions')
+    .select('blob_key')
+    .where('image_id', '=', image_id)
+    .where('version', '=', version),
+);
+
+const useAgain = repeated((db, v: DerivedKey & { at: string }) =>
+  db
+    .updateTable('derived_renditions')
+    .set({ last_used_at: v.at })
+    .where('image_id', '=', v.image_id)
+    .where('version', '=', v.version)
+    .where('blob_key', '=', v.blob_key),
+);
+
+const addDerived = repeated((db, v: DerivedKey & { bytes: number; at: string }) =>
+  db.insertInto('derived_renditions').values({
+    image_id: v.image_id,
+    version: v.version,
+    blob_key: v.blob_key,
+    bytes: v.bytes,
+    last_used_at: v.at,
+    created_at: v.at,
+  }),
+);
 
 export function derivedMethods({ read, write }: Access) {
   return {
     async imageSource(imageId: string, version?: number): Promise<ImageSource | undefined> {
-      const row = await read
-        .selectFrom('images as i')
-        .leftJoin('image_versions as v', (join) =>
-          version === undefined
-            ? join.onRef('v.image_id', '=', 'i.image_id').onRef('v.version', '=', 'i.current_version')
-            : join.onRef('v.image_id', '=', 'i.image_id').on('v.version', '=', version),
-        )
-        .select(['i.owner', 'i.bucket', 'i.visibility', 'i.status', 'v.version', 'v.blob_key', 'v.format'])
-        .where('i.image_id', '=', imageId)
-        .executeTakeFirst();
+      const {
+        rows: [row],
+      } = await (version === undefined
+        ? currentSource(read, { imageId })
+        : sourceOfVersion(read, { imageId, version }));
       if (!row) return undefined;
       const { owner, bucket, visibility, status, blob_key, format } = row;
       return {
@@ -44,11 +99,13 @@ export function derivedMethods({ read, write }: Access) {
       const at = now.toISOString();
       return write.transaction().execute(async (tx) => {
         const kept: boolean[] = [];
-        for (const one of derived) {
-          const isKept = await keep(tx, one, at);
-          kept.push(isKept);
-          if (isKept) await one.ensureBlob();
-        }
+        for (const one of derived) kept.push(await keep(tx, one, at));
+        // At once, since others wait for the lock; none may be at work still when the transaction has failed.
+        const ensured = await Promise.allSettled(
+          derived.filter((_, i) => kept[i]).map((one) => one.ensureBlob()),
+        );
+        const failed = ensured.find(({ status }) => status === 'rejected');
+        if (failed?.status === 'rejected') throw failed.reason;
         await evict(tx, maxTotalBytes, at);
         return kept;
       });
@@ -77,28 +134,15 @@ export function derivedMethods({ read, write }: Access) {
 async function keep(
   tx: Tx,
   { imageId: image_id, version, sourceKey, blobKey: blob_key, width, height, bytes }: NewDerived,
-  last_used_at: string,
+  at: string,
 ): Promise<boolean> {
-  const source = await tx
-    .selectFrom('image_versions')
-    .select('blob_key')
-    .where('image_id', '=', image_id)
-    .where('version', '=', version)
-    .executeTakeFirst();
-  if (source?.blob_key !== sourceKey) return false;
-  const known = await tx
-    .updateTable('derived_renditions')
-    .set({ last_used_at })
-    .where('image_id', '=', image_id)
-    .where('version', '=', version)
-    .where('blob_key', '=', blob_key)
-    .executeTakeFirst();
-  if (known.numUpdatedRows > 0n) return true;
-  await addReference(tx, blob_key, { bytes, width, height }, last_used_at);
-  await tx
-    .insertInto('derived_renditions')
-    .values({ image_id, version, blob_key, bytes, last_used_at, created_at: last_used_at })
-    .execute();
+  const of = { image_id, version, blob_key };
+  const source = await sourceKeyOf(tx, { image_id, version });
+  if (source.rows[0]?.blob_key !== sourceKey) return false;
+  const { numAffectedRows = 0n } = await useAgain(tx, { ...of, at });
+  if (numAffectedRows > 0n) return true;
+  await addReference(tx, blob_key, { bytes, width, height }, at);
+  await addDerived(tx, { ...of, bytes, at });
   return true;
 }
 

@@ -254,6 +254,33 @@ test('a text of nothing visible is an invalid plan', async () => {
   );
 });
 
+test('a letter as large as a large picture is drawn in seconds, with its shadow', async () => {
+  const side = 6000;
+  const data = new Uint8Array(side * side * 3).fill(255);
+  const started = process.cpuUsage();
+  const out = await text({ data, width: side, height: side, channels: 3, depth: 8 }, { text: 'A', scale: 1 });
+  const { user, system } = process.cpuUsage(started);
+  assert.ok((user + system) / 1e6 < 20, `${(user + system) / 1e6} s of CPU`);
+  // The letter is white: what can be seen on white is its shadow.
+  let shadowPx = 0;
+  for (let i = 0; i < out.data.length; i += 3) if (out.data[i]! < 200) shadowPx++;
+  assert.ok(shadowPx > side * side * 0.01, `${shadowPx} px`);
+});
+
+test('a JPEG with stray bytes between its markers serves as a mark, as it serves as a picture', async (t) => {
+  const jpeg = await sharp({ create: { width: 40, height: 20, channels: 3, background: '#ff0000' } })
+    .jpeg()
+    .toBuffer();
+  const scan = jpeg.indexOf(Buffer.from([0xff, 0xda]));
+  const path = join(tempDir(t), 'stray.jpg');
+  await writeFile(path, Buffer.concat([jpeg.subarray(0, scan), Buffer.alloc(8), jpeg.subarray(scan)]));
+  const out = await watermark(gray(), op({ image: 'mark' }), context({ mark: path }));
+  assert.deepEqual(
+    boxOf(out, ([, green]) => green !== 100),
+    { left: 150, top: 70, width: 40, height: 20 },
+  );
+});
+
 test('a text fits on the smallest picture and on 16-bit, grey and transparent ones', async () => {
   for (const pixels of [
     painted(1, 1, () => [100]),
