@@ -72,6 +72,20 @@ export const TOOLS = {
     says: /^ffprobe version/m,
     neededFor: 'videos and AVIF sequences, which the engine decodes by it',
   },
+  php: {
+    package: 'php-cli',
+    commands: ['php'],
+    probe: ['--version'],
+    says: /^PHP \d/m,
+    neededFor: 'the recipe for signing URLs in PHP',
+  },
+  python3: {
+    package: 'python3',
+    commands: ['python3'],
+    probe: ['--version'],
+    says: /^Python 3/m,
+    neededFor: 'the recipe for signing URLs in Python',
+  },
   strace: {
     package: 'strace',
     commands: ['strace'],
