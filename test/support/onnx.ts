@@ -56,13 +56,15 @@ export interface MatteModelOptions {
   /** Of red, green and blue as the network sees them: normalised. */
   weights: [number, number, number];
   bias: number;
+  /** In place of `Sigmoid`. */
+  operator?: string;
 }
 
 /** `sigmoid(weights · rgb + bias)` for each pixel: a 1 × 1 convolution to one channel. */
-export function matteModel({ side, weights, bias }: MatteModelOptions): Uint8Array {
+export function matteModel({ side, weights, bias, operator = 'Sigmoid' }: MatteModelOptions): Uint8Array {
   const graph = message(
     [1, node('Conv', ['input', 'weights', 'bias'], ['sum'], 'conv')],
-    [1, node('Sigmoid', ['sum'], ['matte'], 'sigmoid')],
+    [1, node(operator, ['sum'], ['matte'], 'sigmoid')],
     [2, 'matte'],
     [5, tensor('weights', [1, 3, 1, 1], weights)],
     [5, tensor('bias', [1], [bias])],

@@ -34,7 +34,7 @@ export function findForeground(cv: OpenCv, own: Own, picture: Picture): Foregrou
   const [often, seldom] = [quantile(along, 0.85), quantile(along, 0.98) + 1];
   const common = Uint8Array.from(cues.rarity, (v) => (v <= often ? 1 : 0));
   const rare = Uint8Array.from(cues.rarity, (v, i) => (v > seldom && cues.barrier[i]! > AN_EDGE ? 1 : 0));
-  const mask = snapped(opened(best.mask, rare, edges, picture), picture);
+  const mask = snapped(opened(best.mask, rare, edges, cues, picture), picture);
   return { picture, cues, edges, mask, common, rare };
 }
 
@@ -42,13 +42,15 @@ export function findForeground(cv: OpenCv, own: Own, picture: Picture): Foregrou
 const SAME_GROUND = 26;
 /** And so far apart on the mean over a hole. */
 const SAME_MEAN = 18;
-/** Smaller holes are as likely a detail of the object. */
-const LEAST_HOLE = 0.001;
+/** Smaller holes, as a share of the picture, are as likely a detail of the object: on a smooth ground, on any other. */
+const LEAST_HOLE = { smooth: 0.001, other: 0.004 } as const;
+/** A ground is smooth that explains so much of the border. */
+const SMOOTH = 0.8;
 /** So much of a hole's outline lies on edges. */
 const HOLE_EDGES = 0.5;
 
 /** The mask without such parts as look the same as the background around it, and have an outline of their own. */
-function opened(mask: Mask, rare: Mask, edges: Mask, { width, height, rgb }: Picture): Mask {
+function opened(mask: Mask, rare: Mask, edges: Mask, cues: Cues, { width, height, rgb }: Picture): Mask {
   const outside = distanceTo(mask, width, height, 1);
   const behind = surroundings(
     rgb,
@@ -67,7 +69,7 @@ function opened(mask: Mask, rare: Mask, edges: Mask, { width, height, rgb }: Pic
   });
   const { labels, areas } = regionsOf(like, width, height, 1);
   const nearEdges = grown(edges, width, height, 3);
-  const least = Math.max(12, LEAST_HOLE * mask.length);
+  const least = Math.max(12, LEAST_HOLE[cues.fitShare > SMOOTH ? 'smooth' : 'other'] * mask.length);
   const open = areas.map((area, label) => {
     if (label === 0 || area < least) return false;
     let outline = 0;

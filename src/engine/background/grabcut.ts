@@ -19,6 +19,8 @@ const DOUBT_INSIDE = 0.02;
 const DOUBT_OUTSIDE = 0.035;
 /** A part of the result is kept if this share of it was in the rough foreground. */
 const KNOWN_SHARE = 0.1;
+/** A cut that has less in common with the rough foreground has taken one side's colours for the other's. */
+const LEAST_OVERLAP = 0.4;
 
 export function grabCut(cv: OpenCv, own: Own, picture: Picture, rough: Foreground, how: Cut): Mask {
   const { width, height } = picture;
@@ -37,7 +39,19 @@ export function grabCut(cv: OpenCv, own: Own, picture: Picture, rough: Foregroun
     if (outside[i]! > DOUBT_OUTSIDE * side && rare[i]! < 0.5) return cv.GC_BGD;
     return rare[i]! > 0.5 && outside[i]! > DOUBT_INSIDE * side ? cv.GC_PR_FGD : cv.GC_PR_BGD;
   });
-  return known(cutSeeded(cv, own, picture, seeds, how.iterations), mask, width, height);
+  const cut = known(cutSeeded(cv, own, picture, seeds, how.iterations), mask, width, height);
+  return overlap(cut, mask) >= LEAST_OVERLAP ? cut : mask;
+}
+
+/** Intersection over union; 0 of two empty masks. */
+function overlap(a: Mask, b: Mask): number {
+  let both = 0;
+  let either = 0;
+  for (let i = 0; i < a.length; i++) {
+    both += a[i]! & b[i]!;
+    either += a[i]! | b[i]!;
+  }
+  return both / Math.max(1, either);
 }
 
 /** @param seeds GC_BGD, GC_FGD, GC_PR_BGD or GC_PR_FGD for each pixel */
