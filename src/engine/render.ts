@@ -33,8 +33,9 @@ import {
   stream,
   toPixels,
 } from './picture.ts';
+import { Reader } from './probe/reader.ts';
 import { tiffPages } from './probe/tiff.ts';
-import { probe } from './probe.ts';
+import { probe, probeReader } from './probe.ts';
 import { isPerPage, renderFrames } from './steps/frames.ts';
 import { layout } from './steps/index.ts';
 import { applyStage, delayOrient } from './steps/pipeline.ts';
@@ -64,7 +65,7 @@ const MOVING: ReadonlySet<NormalOperation['op']> = new Set([
  * `processing_timeout`, `storage_full`
  */
 export async function render(request: RenderRequest): Promise<RenderResult> {
-  const facts = await probe(request.sourcePath, request.limits, request.signal);
+  const facts = await factsOf(request);
   try {
     return await renderAll(request, facts, false).catch((error: unknown) => {
       if (isHarmless(error)) return renderAll(request, facts, true);
@@ -74,6 +75,11 @@ export async function render(request: RenderRequest): Promise<RenderResult> {
     if (request.signal?.aborted) throw new Problem('cancelled', { cause: error });
     throw classify(error, facts.format);
   }
+}
+
+async function factsOf({ sourcePath, limits, signal }: RenderRequest): Promise<Facts> {
+  await using reader = Reader.openSync(sourcePath, signal);
+  return await probeReader(reader, limits);
 }
 
 async function renderAll(request: RenderRequest, facts: Facts, lenient: boolean): Promise<RenderResult> {

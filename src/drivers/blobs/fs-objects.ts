@@ -76,8 +76,8 @@ export class Objects {
 
   /** @throws Problem not_found */
   async stat(key: string): Promise<{ path: string; bytes: number }> {
-    const { path } = await this.#existing(key);
-    const stat = await lstat(path).catch(notFound);
+    const { path, folder } = this.placeOf(key);
+    const [stat] = await Promise.all([lstat(path), expectReal(folder)]).catch(notFound);
     if (!stat.isFile()) throw damaged('a key leads to something else than a file');
     return { path, bytes: stat.size };
   }

@@ -2,7 +2,8 @@
  * Bounded random access to an untrusted file. One window is held at a time, single reads are capped, and so
  * is the work in all: a header that sends its reader hither and thither ends in a Problem.
  */
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { Problem } from '../../problem.ts';
 import { Fields } from './fields.ts';
 import { broken } from './header.ts';
@@ -16,17 +17,28 @@ const MAX_LOADS = 20_000;
 
 const tooShort = () => broken('The file ends before its picture does.');
 
+/** What `FileHandle` has of this. */
+interface OpenFile {
+  read(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): { bytesRead: number } | Promise<{ bytesRead: number }>;
+  close(): void | Promise<void>;
+}
+
 export class Reader implements AsyncDisposable {
   /** Bytes in the file. */
   readonly size: number;
-  readonly #file: FileHandle | undefined;
+  readonly #file: OpenFile | undefined;
   readonly #signal: AbortSignal | undefined;
   #window: Uint8Array;
   #start = 0;
   #loads = 0;
   #loadedBytes = 0;
 
-  private constructor(size: number, window: Uint8Array, file?: FileHandle, signal?: AbortSignal) {
+  private constructor(size: number, window: Uint8Array, file?: OpenFile, signal?: AbortSignal) {
     this.size = size;
     this.#window = window;
     this.#file = file;
@@ -39,6 +51,23 @@ export class Reader implements AsyncDisposable {
       return new Reader((await file.stat()).size, new Uint8Array(0), file, signal);
     } catch (error) {
       await file.close();
+      throw error;
+    }
+  }
+
+  /** For a process that has nothing else to do meanwhile: handing a read to another thread costs more than the read. */
+  static openSync(path: string, signal?: AbortSignal): Reader {
+    const fd = openSync(path, 'r');
+    const file: OpenFile = {
+      read: (buffer, offset, length, position) => ({
+        bytesRead: readSync(fd, buffer, offset, length, position),
+      }),
+      close: () => closeSync(fd),
+    };
+    try {
+      return new Reader(fstatSync(fd).size, new Uint8Array(0), file, signal);
+    } catch (error) {
+      closeSync(fd);
       throw error;
     }
   }
