@@ -189,7 +189,9 @@ describe('what URLs have rendered', () => {
     const cold = await startImageService(ending, [], { TRANSFORM_MEMORY_MB: '0' });
     const own = await cold.accept(await photo(17));
     const bytes = await bytesOf(pathOf('w_94', own), cold);
-    await eventually('it is stored', () => derivedRows(own, cold).length === 1);
+    // What is staged goes last: until then it is answered from what was just rendered.
+    const isStored = () => derivedRows(own, cold).length === 1 && cold.services.staged().length === 0;
+    await eventually('it is stored', isStored);
     const { blob_key } = derivedRows(own, cold)[0]!;
     assert.deepEqual(await bytesOf(pathOf('w_94', own), cold), bytes, 'read from the store');
     rmSync(join(cold.services.dir, 'blobs/objects', String(blob_key)));
